@@ -1,0 +1,107 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// One library module of the engine; arrows in `dependencies` only point down (checked by `.ci/check-imports`).
+func module(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
+    .target(name: name, dependencies: dependencies, path: path, swiftSettings: swiftSettings)
+}
+
+/// One program: its `main.swift` makes one call.
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: "Sources/Executables/\(name)", swiftSettings: swiftSettings)
+}
+
+/// One test target; all of them may use the shared support module.
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["DrayTestSupport"], swiftSettings: swiftSettings)
+}
+
+let package = Package(
+    name: "dray",
+    products: [
+        .library(name: "Dray", targets: ["Dray"]),
+        .library(
+            name: "_DrayInternals", targets: ["DrayCore", "DrayWire", "DrayDelta", "DrayFilters", "DrayTransport"]),
+        .executable(name: "dray", targets: ["DrayMain"]),
+        .executable(name: "rsync-server", targets: ["RsyncServerMain"]),
+        .executable(name: "rsync-client", targets: ["RsyncClientMain"]),
+        .executable(name: "dray-migrate", targets: ["DrayMigrateMain"]),
+    ],
+    traits: [
+        .trait(name: "Zstd", description: "zstd compression of the token stream (needs libzstd-dev)"),
+        .trait(name: "LZ4", description: "lz4 compression of the token stream (needs liblz4-dev)"),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // MARK: C
+        .target(name: "CDraySystem"),
+        .target(name: "CXXHash"),
+        .systemLibrary(name: "COpenSSL", path: "Sources/CLibraries/COpenSSL", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CZlib", path: "Sources/CLibraries/CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CZstd", path: "Sources/CLibraries/CZstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CLZ4", path: "Sources/CLibraries/CLZ4", providers: [.apt(["liblz4-dev"])]),
+
+        // MARK: Engine
+        module("DrayCore", []),
+        module(
+            "DrayWire",
+            [
+                "DrayCore", "CZlib",
+                .target(name: "CZstd", condition: .when(traits: ["Zstd"])),
+                .target(name: "CLZ4", condition: .when(traits: ["LZ4"])),
+            ]),
+        module("DrayDelta", ["DrayCore", "CXXHash", "COpenSSL"]),
+        module("DrayFilters", ["DrayCore"]),
+        module("DrayFiles", ["DrayCore", "CDraySystem"]),
+        module("DrayTransport", ["DrayCore", "CDraySystem", "COpenSSL"]),
+        module("DrayEngine", ["DrayCore", "DrayWire", "DrayDelta", "DrayFilters", "DrayFiles"]),
+        module(
+            "DrayDaemon",
+            ["DrayCore", "DrayWire", "DrayDelta", "DrayFilters", "DrayFiles", "DrayTransport", "DrayEngine"]),
+        module("Dray", ["DrayCore", "DrayWire", "DrayFiles", "DrayTransport", "DrayEngine", "DrayDaemon"]),
+
+        // MARK: Outer layer
+        module(
+            "DrayCommand",
+            [
+                "Dray", "DrayCore", "DrayWire", "DrayDelta", "DrayFilters", "DrayFiles", "DrayTransport", "DrayEngine",
+                "DrayDaemon", "CDraySystem",
+            ]),
+        module(
+            "DrayMigrate",
+            [
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Yams", package: "Yams"),
+                "DrayCore", "COpenSSL",
+            ]),
+        program("DrayMain", ["DrayCommand"]),
+        program("RsyncServerMain", ["DrayCommand"]),
+        program("RsyncClientMain", ["DrayCommand"]),
+        program("DrayMigrateMain", ["DrayMigrate"]),
+
+        // MARK: Tests
+        .target(
+            name: "DrayTestSupport", dependencies: ["DrayCore"], path: "Tests/DrayTestSupport",
+            swiftSettings: swiftSettings),
+        tests("DrayCoreTests", ["DrayCore"]),
+        tests("DrayWireTests", ["DrayCore", "DrayWire"]),
+        tests("DrayDeltaTests", ["DrayCore", "DrayDelta"]),
+        tests("DrayFiltersTests", ["DrayCore", "DrayFilters"]),
+        tests("DrayFilesTests", ["DrayCore", "DrayFiles"]),
+        tests("DrayTransportTests", ["DrayCore", "DrayTransport"]),
+        tests("DrayDaemonTests", ["DrayCore", "DrayDaemon", "DrayDelta"]),
+        tests("DrayCommandTests", ["DrayCore", "DrayCommand"]),
+        tests("DrayMigrateTests", ["DrayMigrate"]),
+        tests("InteropTests", ["DrayCore"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,39 @@
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+/* Thin wrappers for calls that Swift cannot import: variadics, raw system calls, and calls that glibc declares only
+   under _GNU_SOURCE (which must not be defined in a header). All return what the system call returns and leave errno. */
+
+int dray_open(const char *_Nonnull path, int flags, mode_t mode);
+int dray_openat(int dirfd, const char *_Nonnull path, int flags, mode_t mode);
+/* openat2 with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS; -1/ENOSYS where the kernel or a filter lacks it. */
+int dray_openat_beneath(int dirfd, const char *_Nonnull path, int flags, mode_t mode);
+int dray_fcntl_int(int fd, int command, int argument);
+/* Advisory write lock on [start, start+length); non-blocking. 0 or -1/errno. */
+int dray_try_lock_range(int fd, off_t start, off_t length);
+int dray_o_tmpfile(void);
+int dray_o_noatime(void);
+int dray_o_path(void);
+
+ssize_t dray_getdents64(int fd, void *_Nonnull buffer, size_t count);
+int dray_fallocate(int fd, int mode, off_t offset, off_t length);
+ssize_t dray_copy_file_range(int in, int out, size_t length);
+int dray_reflink(int out, int in);
+int dray_renameat2_noreplace(int from_dir, const char *_Nonnull from, int to_dir, const char *_Nonnull to);
+int dray_fchmodat_nofollow(int dirfd, const char *_Nonnull name, mode_t mode);
+
+int dray_setgroups(size_t count, const gid_t *_Nullable groups);
+int dray_setresuid(uid_t uid);
+int dray_setresgid(gid_t gid);
+int dray_chroot(const char *_Nonnull path);
+uint32_t dray_dev_major(uint64_t device);
+uint32_t dray_dev_minor(uint64_t device);
+uint64_t dray_make_dev(uint32_t major, uint32_t minor);
+
+/* Milliseconds and nanoseconds of CLOCK_MONOTONIC. */
+uint64_t dray_monotonic_ns(void);
+/* errno text without the thread-safety warning of strerror. */
+const char *_Nonnull dray_strerror(int error);

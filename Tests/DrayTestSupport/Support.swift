@@ -1,0 +1,1 @@
+// Dray — support shared by the test targets.
