@@ -1,0 +1,333 @@
+// Dray — the sender's search for blocks of the basis in the source.
+// Layer: Delta. Wire format: chapter 03 §7, §12.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+
+/// Sequential source bytes of a delta search.
+public protocol DeltaSource {
+    /// Reads at least one byte into `buffer`; returns 0 only at the end.
+    mutating func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int
+}
+
+/// Receives the result of a delta search, in source order.
+public protocol DeltaSink {
+    /// Takes the next literal bytes; a run may be longer or shorter than one piece on the wire and several runs may
+    /// follow each other (all but the last of them are multiples of `Limits.literalPiece`).
+    mutating func literal(_ bytes: UnsafeRawBufferPointer) throws
+    /// Takes a reference to block `block`, `length` bytes long.
+    mutating func match(block: Int32, length: Int) throws
+    /// Takes the source bytes of the match just reported. Only stream compressors want them.
+    mutating func matchedData(_ bytes: UnsafeRawBufferPointer) throws
+}
+
+extension DeltaSink {
+    public mutating func matchedData(_ bytes: UnsafeRawBufferPointer) throws {}
+}
+
+/// Searches one source after another; owns the window buffer and allocates nothing once it is large enough.
+public final class DeltaMatcher {
+    private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    /// Positions in `buffer`: end of the data read, first byte not handed to the sink, search position.
+    private var available = 0
+    private var literalStart = 0
+    private var position = 0
+    /// File offset of `buffer[0]`, and the file length (lowered when the source ends early).
+    private var base: Int64 = 0
+    private var length: Int64 = 0
+    private var updatingBasis = false
+    /// Block that follows the last match.
+    private var wanted: Int32 = 0
+    private let digest = UnsafeMutablePointer<UInt8>.allocate(capacity: ChecksumAlgorithm.maxDigestLength)
+    /// Effort that is left for this file, against tables made to waste time.
+    private var comparisonsLeft = 0
+    private var wastedBytesLeft = 0
+
+    public init() {}
+
+    deinit {
+        buffer.deallocate()
+        digest.deallocate()
+    }
+
+    /// Searches all of `source` for the blocks of `table` and reports literals and matches to `sink`.
+    ///
+    /// - Parameters:
+    ///   - length: source length when it was opened, bytes; an earlier end of the source is the end.
+    ///   - table: built sums; its marks of blocks in place are used up by the call.
+    ///   - updatingBasis: the receiver writes over the basis, so that only blocks at or after the current offset count.
+    /// - Complexity: O(length) expected; total effort is bounded for any table.
+    public func run<S: DeltaSource, K: DeltaSink>(
+        length: Int64, table: BlockSumTable, hasher: BlockHasher, updatingBasis: Bool, source: inout S, sink: inout K
+    ) throws {
+        let block = Int(table.head.blockLength)
+        prepare(length: length, block: table.count > 0 ? block : 0, count: table.count)
+        self.updatingBasis = updatingBasis
+        if table.count == 0 || length <= 0 {
+            try copyRest(from: &source, to: &sink)
+            return
+        }
+        try searchFullBlocks(block, table, hasher, &source, &sink)
+        try searchLastBlock(table, hasher, &source, &sink)
+        try copyRest(from: &source, to: &sink)
+    }
+
+    /// Starts a file: resets the positions and makes the window large enough for blocks of `block` bytes.
+    private func prepare(length: Int64, block: Int, count: Int) {
+        let wantedSize = max(1 << 20, 2 * block + (1 << 18))
+        if buffer.count < wantedSize {
+            buffer.deallocate()
+            buffer = .allocate(byteCount: (wantedSize + 4095) & ~4095, alignment: 4096)
+        }
+        (available, literalStart, position, base, wanted) = (0, 0, 0, 0, 0)
+        self.length = max(0, length)
+        let bounded = Int(min(self.length, 1 << 46))
+        comparisonsLeft = 16 * (bounded / 64 + count) + (1 << 20)
+        wastedBytesLeft = 32 * bounded + (64 << 20)
+    }
+
+    // MARK: - Window
+
+    /// Makes `need` bytes available from `position` on, as far as the source has them; may move the window.
+    private func fill<S: DeltaSource, K: DeltaSink>(
+        _ need: Int, _ source: inout S, _ sink: inout K
+    ) throws -> Bool {
+        if position + need <= available { return true }
+        if position - literalStart >= Limits.literalPiece {
+            // Whole pieces only, so that the cuts on the wire are those of one long run.
+            try hand(literalsUpTo: literalStart + (position - literalStart) / Limits.literalPiece * Limits.literalPiece, &sink)
+        }
+        if literalStart > 0 {
+            let start = unsafe buffer.baseAddress!
+            // Safe: literalStart <= available <= buffer.count.
+            unsafe start.copyMemory(from: start + literalStart, byteCount: available - literalStart)
+            base += Int64(literalStart)
+            available -= literalStart
+            position -= literalStart
+            literalStart = 0
+        }
+        precondition(position + need <= buffer.count, "delta window too small")
+        while available < position + need {
+            let left = length - (base + Int64(available))
+            if left <= 0 { return false }
+            let room = min(Int64(buffer.count - available), left)
+            let got = try source.read(into: .init(rebasing: buffer[available..<(available + Int(room))]))
+            if got <= 0 {
+                length = base + Int64(available)
+                return false
+            }
+            available += min(got, Int(room))
+        }
+        return true
+    }
+
+    private func hand<K: DeltaSink>(literalsUpTo end: Int, _ sink: inout K) throws {
+        if end > literalStart { try sink.literal(.init(rebasing: buffer[literalStart..<end])) }
+        literalStart = end
+    }
+
+    /// Hands over everything that is left as literals.
+    private func copyRest<S: DeltaSource, K: DeltaSink>(from source: inout S, to sink: inout K) throws {
+        while true {
+            position = available
+            if try !fill(1, &source, &sink) { break }
+        }
+        try hand(literalsUpTo: available, &sink)
+    }
+
+    // MARK: - Search
+
+    /// Searches from the start up to the last offset where a full block fits.
+    private func searchFullBlocks<S: DeltaSource, K: DeltaSink>(
+        _ block: Int, _ table: BlockSumTable, _ hasher: BlockHasher, _ source: inout S, _ sink: inout K
+    ) throws {
+        // A basis of one short block has no full block to look for.
+        if table.count == 1, table.head.remainder != 0 { return }
+        guard try fill(block, &source, &sink) else { return }
+        var sum = RollingChecksum(rollingSum(block))
+        while true {
+            let start = UnsafePointer(unsafe buffer.baseAddress!.assumingMemoryBound(to: UInt8.self))
+            let isCandidate = Self.scan(
+                start, &position, limit: available - block, &sum, block: block, filter: table.filter,
+                shift: table.filterShift)
+            if isCandidate,
+                let found = try findBlock(sum.value, block, table, hasher, &source, &sink)
+            {
+                try accept(found, block, &sink)
+                repeat {
+                    guard try fill(block, &source, &sink) else { return }
+                    sum = RollingChecksum(rollingSum(block))
+                    // A run of wanted blocks needs no look-up.
+                    guard let more = try findWanted(sum.value, block, table, hasher, &source, &sink) else { break }
+                    try accept(more, block, &sink)
+                } while true
+                continue
+            }
+            if comparisonsLeft <= 0 || wastedBytesLeft <= 0 { return }
+            guard try fill(block + 1, &source, &sink) else {
+                // The window shrinks from here on: only the short last block may still match.
+                position += 1
+                return
+            }
+            let window = unsafe buffer.baseAddress! + position
+            // Safe: block + 1 bytes are available.
+            unsafe sum.slide(
+                old: window.load(as: UInt8.self), new: window.load(fromByteOffset: block, as: UInt8.self),
+                length: UInt32(truncatingIfNeeded: block))
+            position += 1
+        }
+    }
+
+    /// Slides until the filter lets a sum through (true) or the window is at `limit` (false).
+    private static func scan(
+        _ data: UnsafePointer<UInt8>, _ position: inout Int, limit: Int, _ rolling: inout RollingChecksum, block: Int,
+        filter: UnsafeMutablePointer<UInt64>, shift: UInt32
+    ) -> Bool {
+        var s1 = rolling.s1
+        var s2 = rolling.s2
+        var leaving = data + position
+        // Safe: `leaving` stays below the last window start, `entering` below the end of the available data.
+        let last = data + limit
+        var entering = leaving + block
+        let weight = UInt32(truncatingIfNeeded: block)
+        var found = false
+        while true {
+            let hash = (((s1 & 0xffff) | (s2 &<< 16)) &* BlockSumTable.filterMultiplier) &>> shift
+            if (filter[Int(hash &>> 6)] &>> UInt64(hash & 63)) & 1 != 0 {
+                found = true
+                break
+            }
+            if leaving >= last { break }
+            let old = UInt32(truncatingIfNeeded: Int8(bitPattern: leaving.pointee))
+            s1 = s1 &- old &+ UInt32(truncatingIfNeeded: Int8(bitPattern: entering.pointee))
+            s2 = s2 &- weight &* old &+ s1
+            leaving += 1
+            entering += 1
+        }
+        rolling.s1 = s1
+        rolling.s2 = s2
+        position = leaving - data
+        return found
+    }
+
+    /// Tries the short last block at the only place where it may lie: the end of the source.
+    private func searchLastBlock<S: DeltaSource, K: DeltaSink>(
+        _ table: BlockSumTable, _ hasher: BlockHasher, _ source: inout S, _ sink: inout K
+    ) throws {
+        let short = Int(table.head.remainder)
+        guard short != 0, table.count == Int(table.head.count), comparisonsLeft > 0, wastedBytesLeft > 0 else { return }
+        // Find the true end; the source may be shorter than announced.
+        while try fill(short + 1, &source, &sink) { position = available - short }
+        let offset = length - Int64(short)
+        guard offset >= base + Int64(position) else { return }
+        position = Int(offset - base)
+        guard position + short == available else { return }
+        let sum = rollingSum(short)
+        guard table.rolling[table.count - 1] == sum else { return }
+        if let found = try findBlock(sum, short, table, hasher, &source, &sink) { try accept(found, short, &sink) }
+    }
+
+    private func rollingSum(_ count: Int) -> UInt32 {
+        RollingChecksum.sum(.init(rebasing: buffer[position..<(position + count)]))
+    }
+
+    private func accept<K: DeltaSink>(_ block: Int32, _ count: Int, _ sink: inout K) throws {
+        try hand(literalsUpTo: position, &sink)
+        try sink.match(block: block, length: count)
+        try sink.matchedData(.init(rebasing: buffer[position..<(position + count)]))
+        position += count
+        literalStart = position
+        wanted = block &+ 1
+    }
+
+    // MARK: - Candidates
+
+    /// Whether the receiver still has the basis bytes of `block` when it writes at the current offset.
+    private func isUsable(_ block: Int, _ table: BlockSumTable) -> Bool {
+        !updatingBasis || table.isAtSameOffset[block] != 0
+            || Int64(block) * Int64(table.head.blockLength) >= base + Int64(position)
+    }
+
+    /// Finds the block to use for the window of `count` bytes at `position`; may move `position` forward.
+    private func findBlock<S: DeltaSource, K: DeltaSink>(
+        _ sum: UInt32, _ count: Int, _ table: BlockSumTable, _ hasher: BlockHasher, _ source: inout S,
+        _ sink: inout K
+    ) throws -> Int32? {
+        var candidate = table.firstBlock(withSum: sum)
+        if candidate < 0 { return nil }
+        if let found = try findWanted(sum, count, table, hasher, &source, &sink) { return found }
+        hasher.sum(.init(rebasing: buffer[position..<(position + count)]), into: digest)
+        var previous: Int32 = -1
+        var examined = 0
+        while candidate >= 0 {
+            let index = Int(candidate)
+            let following = table.next[index]
+            if !isUsable(index, table), previous >= 0 {
+                // Offsets only grow: the block is of no use again.
+                table.next[Int(previous)] = following
+                candidate = following
+                comparisonsLeft -= 1
+                continue
+            }
+            previous = candidate
+            candidate = following
+            comparisonsLeft -= 1
+            if !isUsable(index, table) { continue }
+            examined += 1
+            if examined > Limits.matchCandidates || comparisonsLeft <= 0 { break }
+            if table.head.length(ofBlock: Int32(index)) == count, table.matches(index, digest: digest) {
+                return Int32(index)
+            }
+        }
+        wastedBytesLeft -= count
+        return nil
+    }
+
+    /// Tries the two preferred blocks: the one at the same offset (updating a basis) and the one after the last match.
+    private func findWanted<S: DeltaSource, K: DeltaSink>(
+        _ sum: UInt32, _ count: Int, _ table: BlockSumTable, _ hasher: BlockHasher, _ source: inout S,
+        _ sink: inout K
+    ) throws -> Int32? {
+        var hashed = false
+        func has(_ block: Int) -> Bool {
+            guard table.rolling[block] == sum, table.head.length(ofBlock: Int32(block)) == count else { return false }
+            if !hashed {
+                hasher.sum(.init(rebasing: buffer[position..<(position + count)]), into: digest)
+                hashed = true
+            }
+            return table.matches(block, digest: digest)
+        }
+        if updatingBasis {
+            let blockLength = Int64(table.head.blockLength)
+            let offset = base + Int64(position)
+            let aligned = (offset + blockLength - 1) / blockLength
+            let ahead = Int(aligned * blockLength - offset)
+            if aligned < Int64(table.count) {
+                let block = Int(aligned)
+                if ahead == 0 {
+                    if has(block) { return markInPlace(block, table) }
+                } else if sum == 0, count == Int(blockLength), aligned * blockLength + blockLength <= length, has(block),
+                    try fill(ahead + count, &source, &sink)
+                {
+                    position += ahead
+                    if rollingSum(count) == sum {
+                        hasher.sum(.init(rebasing: buffer[position..<(position + count)]), into: digest)
+                        if table.matches(block, digest: digest) { return markInPlace(block, table) }
+                    }
+                    position -= ahead
+                    hashed = false
+                    wastedBytesLeft -= 2 * count
+                }
+            }
+        }
+        let next = Int(wanted)
+        if next < table.count, isUsable(next, table), has(next) { return wanted }
+        if hashed { wastedBytesLeft -= count }
+        return nil
+    }
+
+    private func markInPlace(_ block: Int, _ table: BlockSumTable) -> Int32 {
+        table.isAtSameOffset[block] = 1
+        return Int32(block)
+    }
+}
