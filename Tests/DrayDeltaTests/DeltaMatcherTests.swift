@@ -8,11 +8,11 @@ import Testing
 @testable import DrayDelta
 
 @Suite struct DeltaMatcherTests {
-    static let hasher = { BlockHasher(.xxh64, seed: 3, seedFirst: true) }
+    static func makeHasher() -> BlockHasher { BlockHasher(.xxh64, seed: 3, seedFirst: true) }
 
     static func tokens(
         _ source: Bytes, _ basis: Bytes, block: Int32, updating: Bool = false, piece: Int = 1 << 30,
-        claimed: Int64? = nil, hasher: BlockHasher = hasher(), matcher: DeltaMatcher = DeltaMatcher()
+        claimed: Int64? = nil, hasher: BlockHasher = makeHasher(), matcher: DeltaMatcher = DeltaMatcher()
     ) throws -> [Token] {
         var from = MemorySource(bytes: source, piece: piece)
         var sink = TokenSink()
