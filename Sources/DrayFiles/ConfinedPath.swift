@@ -1,0 +1,134 @@
+// Dray — directories below a root, opened so that nothing leads outside.
+// Layer: Files. Behaviour: chapter 08 §2.1.
+// SPDX-License-Identifier: Apache-2.0
+
+import CDraySystem
+import DrayCore
+import Glibc
+
+/// Opens directories beneath an anchor descriptor. In-tree relative symlinks are followed; absolute ones and those that
+/// climb above the anchor are refused with ELOOP.
+public enum ConfinedPath {
+    private static let directoryFlags: Int32 = O_RDONLY | O_DIRECTORY | O_CLOEXEC
+    private static let maxLinks = 40
+    private static let maxDepth = 1024
+
+    /// Opens `path` (relative, no `..` of its own) beneath `anchor`; −errno on failure.
+    public static func openDirectory(_ anchor: Int32, _ path: UnsafePointer<CChar>) -> Int32 {
+        if path[0] == 0 || (path[0] == 0x2e && path[1] == 0) {
+            return FileSystem.open(anchor, ".", directoryFlags)
+        }
+        if path[0] == 0x2f { return -EINVAL }
+        for _ in 0..<4 {
+            let descriptor = dray_openat_beneath(anchor, path, directoryFlags, 0)
+            if descriptor >= 0 { return descriptor }
+            switch errno {
+            case EINTR, EAGAIN: continue
+            case EXDEV: return -ELOOP
+            case ENOSYS, EPERM, EINVAL: return walk(anchor, Bytes(cString: path))
+            default: return -errno
+            }
+        }
+        return walk(anchor, Bytes(cString: path))
+    }
+
+    /// The same by hand, one component at a time, for kernels and sandboxes without openat2.
+    static func walk(_ anchor: Int32, _ path: Bytes) -> Int32 {
+        var stack: [Int32] = []
+        defer { for descriptor in stack { _ = FileSystem.close(descriptor) } }
+        var pending = Array(path.fields { $0 == UInt8(ascii: "/") }.reversed())
+        var links = 0
+        let name = NameBuffer()
+        while let component = pending.popLast() {
+            if component == Bytes(".") { continue }
+            if component == Bytes("..") {
+                guard let top = stack.popLast() else { return -ELOOP }
+                _ = FileSystem.close(top)
+                continue
+            }
+            if stack.count >= maxDepth { return -ENOMEM }
+            let parent = stack.last ?? anchor
+            let cName = name.cString(component)
+            let descriptor = FileSystem.open(parent, cName, directoryFlags | O_NOFOLLOW)
+            if descriptor >= 0 {
+                stack.append(descriptor)
+                continue
+            }
+            if descriptor != -ENOTDIR && descriptor != -ELOOP { return descriptor }
+            var code: Int32 = 0
+            guard let target = FileSystem.readLink(parent, cName, code: &code) else { return descriptor }
+            links += 1
+            if target.isEmpty || target[0] == UInt8(ascii: "/") || links > maxLinks { return -ELOOP }
+            pending.append(contentsOf: target.fields { $0 == UInt8(ascii: "/") }.reversed())
+        }
+        guard let result = stack.popLast() else { return FileSystem.open(anchor, ".", directoryFlags) }
+        return result
+    }
+}
+
+extension Bytes {
+    init(cString: UnsafePointer<CChar>) {
+        self = Bytes(UnsafeRawBufferPointer(start: cString, count: strlen(cString)))
+    }
+}
+
+/// Descriptors of recently used directories, by path-table id. One thread owns a cache.
+public final class DirectoryCache {
+    private struct Slot {
+        var id: Int32
+        var descriptor: Int32
+        var age: UInt64
+    }
+    private var slots: [Slot] = []
+    private let capacity: Int
+    private var clock: UInt64 = 0
+    private let paths: PathTable
+    /// Anchor of each source root; receivers have one.
+    private let rootDescriptor: (Int32) -> Int32
+    private let name = NameBuffer()
+    private var last = Slot(id: -1, descriptor: -1, age: 0)
+
+    public init(paths: PathTable, capacity: Int = 24, rootDescriptor: @escaping (Int32) -> Int32) {
+        self.paths = paths
+        self.capacity = capacity
+        self.rootDescriptor = rootDescriptor
+    }
+
+    deinit { removeAll() }
+
+    /// Descriptor of directory `id`, opened and confined on first use; −errno if it cannot be opened. Borrowed: it
+    /// stays open until it is pushed out by `capacity` other directories.
+    @inline(__always)
+    public func descriptor(_ id: Int32) -> Int32 {
+        id == last.id ? last.descriptor : find(id)
+    }
+
+    private func find(_ id: Int32) -> Int32 {
+        clock += 1
+        for index in slots.indices where slots[index].id == id {
+            slots[index].age = clock
+            last = slots[index]
+            return last.descriptor
+        }
+        var path = paths.path(id)
+        while path.count > 0 && path[0] == UInt8(ascii: "/") { path = UnsafeRawBufferPointer(rebasing: path[1...]) }
+        let descriptor = ConfinedPath.openDirectory(rootDescriptor(paths.root(id)), name.cString(path))
+        if descriptor < 0 { return descriptor }
+        if slots.count >= capacity {
+            var oldest = 0
+            for index in slots.indices where slots[index].age < slots[oldest].age { oldest = index }
+            _ = FileSystem.close(slots[oldest].descriptor)
+            slots.remove(at: oldest)
+        }
+        last = Slot(id: id, descriptor: descriptor, age: clock)
+        slots.append(last)
+        return descriptor
+    }
+
+    /// Forgets everything, because directories were replaced or permissions changed.
+    public func removeAll() {
+        for slot in slots { _ = FileSystem.close(slot.descriptor) }
+        slots.removeAll()
+        last = Slot(id: -1, descriptor: -1, age: 0)
+    }
+}

@@ -1,0 +1,431 @@
+// Dray — the reading half of a connection: buffering, de-multiplexing, integers.
+// Layer: Wire. Wire format: chapter 01 §1, §6.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+
+/// Pulls protocol values out of a channel.
+///
+/// ```
+///   channel ─► [ buffer ........ position ░░░░ end ] ─► frames ─► integers, names, literal data
+/// ```
+/// Unframed until `startFraming()`. Afterwards MSG_DATA payloads form the stream; other messages go to `messages`
+/// as soon as they are met. Not thread-safe: one role owns a reader.
+public final class WireReader {
+    /// Receives every message that is not MSG_DATA, payload included; called on the reading thread.
+    public typealias MessageHandler = (MessageCode, UnsafeRawBufferPointer) throws(TransferFailure) -> Void
+
+    public let channel: any ByteChannel
+    /// Stands in brackets in error texts.
+    public var role: RoleName
+    /// Appended inside the brackets (`/inc`) while incremental recursion is on.
+    public var incremental = false
+    public var protocolVersion: Int32 = ProtocolVersion.newest
+    public var messages: MessageHandler?
+    /// Called before the thread sleeps for input: the owner flushes what the peer may be waiting for.
+    public var beforeWaiting: (() throws(TransferFailure) -> Void)?
+    /// Called about every `idleMilliseconds` without input; checks time-outs and sends keep-alives.
+    public var whileIdle: (() throws(TransferFailure) -> Void)?
+    public var idleMilliseconds = -1
+    /// Receives a copy of every stream byte consumed (batch files).
+    public var tee: ((UnsafeRawBufferPointer) throws(TransferFailure) -> Void)?
+    /// Raw bytes taken from the channel, frame headers included.
+    public private(set) var bytesReceived: Int64 = 0
+    /// Monotonic nanoseconds of the last successful read.
+    public private(set) var lastReadNanoseconds: UInt64 = monotonicNanoseconds()
+    /// Whether this reader may legally meet each special message; set by the session.
+    public var allowsIOTimeoutMessage = false
+
+    private let storage: UnsafeMutablePointer<UInt8>
+    private let capacity: Int
+    private var position = 0
+    private var end = 0
+    private var framed = false
+    /// Stream bytes left in the current MSG_DATA frame (unframed: unlimited).
+    private var frameLeft = Int.max
+    private var ndxState = NdxState()
+    private let messageBuffer: UnsafeMutablePointer<UInt8>
+
+    public init(channel: any ByteChannel, role: RoleName, capacity: Int = 256 * 1024) {
+        self.channel = channel
+        self.role = role
+        self.capacity = capacity
+        storage = .allocate(capacity: capacity)
+        messageBuffer = .allocate(capacity: Limits.lineBuffer)
+    }
+
+    deinit {
+        storage.deallocate()
+        messageBuffer.deallocate()
+    }
+
+    /// The role as it stands in brackets.
+    public var who: String { incremental ? "\(role.rawValue)/inc" : role.rawValue }
+
+    /// From the next byte on the stream is framed.
+    public func startFraming() {
+        framed = true
+        frameLeft = 0
+    }
+
+    /// From the next byte on the stream is raw again (files-from names below protocol 31).
+    public func stopFraming() {
+        framed = false
+        frameLeft = Int.max
+    }
+
+    public var isFramed: Bool { framed }
+
+    // MARK: - Filling
+
+    private func fill() throws(TransferFailure) {
+        try beforeWaiting?()
+        position = 0
+        end = 0
+        let buffer = UnsafeMutableRawBufferPointer(start: storage, count: capacity)
+        while true {
+            let count: Int
+            do throws(ChannelError) {
+                count = try channel.read(into: buffer, timeoutMilliseconds: idleMilliseconds)
+            } catch {
+                if error == .timedOut {
+                    try whileIdle?()
+                    continue
+                }
+                throw failure(for: error)
+            }
+            if count == 0 { throw closedUnexpectedly() }
+            end = count
+            bytesReceived += Int64(count)
+            lastReadNanoseconds = monotonicNanoseconds()
+            return
+        }
+    }
+
+    private func closedUnexpectedly() -> TransferFailure {
+        TransferFailure(
+            .protocolStream,
+            "rsync: connection unexpectedly closed (\(bytesReceived) bytes received so far) [\(role.rawValue)]",
+            role: role)
+    }
+
+    private func failure(for error: ChannelError) -> TransferFailure {
+        switch error {
+        case .timedOut: return TransferFailure(.timeout, role: role)
+        case .cancelled: return TransferFailure(.signal, role: role)
+        case .system(_, let code):
+            return TransferFailure(
+                .socketIO, "rsync: [\(role.rawValue)] " + withErrno("read error", code), role: role)
+        case .tls(let reason): return TransferFailure(.socketIO, "rsync: [\(role.rawValue)] \(reason)", role: role)
+        }
+    }
+
+    /// Makes at least one stream byte available and returns how many are contiguous.
+    @inline(__always)
+    private func available() throws(TransferFailure) -> Int {
+        if position < end && frameLeft > 0 { return min(end - position, frameLeft) }
+        return try refill()
+    }
+
+    private func refill() throws(TransferFailure) -> Int {
+        while frameLeft == 0 { try readFrameHeader() }
+        while position == end { try fill() }
+        return min(end - position, frameLeft)
+    }
+
+    private func rawByte() throws(TransferFailure) -> UInt8 {
+        while position == end { try fill() }
+        let byte = storage[position]
+        position += 1
+        return byte
+    }
+
+    private func readFrameHeader() throws(TransferFailure) {
+        var header: UInt32 = 0
+        for shift in stride(from: UInt32(0), to: 32, by: 8) { header |= UInt32(try rawByte()) << shift }
+        let length = Int(header & 0xFF_FFFF)
+        let tag = Int(header >> 24) - 7
+        if tag == 0 {
+            frameLeft = length
+            return
+        }
+        guard tag > 0, let code = MessageCode(rawValue: UInt8(tag)) else {
+            throw TransferFailure(.protocolStream, "unexpected tag \(tag) [\(who)]", role: role)
+        }
+        try check(code, length)
+        for index in 0..<length { messageBuffer[index] = try rawByte() }
+        try messages?(code, UnsafeRawBufferPointer(start: messageBuffer, count: length))
+    }
+
+    /// Length rules of every message (chapter 01 §6.3).
+    private func check(_ code: MessageCode, _ length: Int) throws(TransferFailure) {
+        let valid: Bool
+        switch code {
+        case .errorTransfer, .info, .error, .warning, .deleted:
+            if length >= Limits.lineBuffer {
+                throw TransferFailure(
+                    .protocolStream, "multiplexing overflow \(code.rawValue):\(length) [\(who)]", role: role)
+            }
+            return
+        case .ioError, .noSend: valid = length == 4
+        case .success: valid = length == 4 || length == 20
+        case .ioTimeout: valid = length == 4 && allowsIOTimeoutMessage
+        case .noop: valid = length == 0
+        case .errorExit: valid = length == 0 || length == 4
+        default: valid = false
+        }
+        if !valid {
+            throw TransferFailure(
+                .protocolStream, "invalid multi-message \(code.rawValue):\(length) [\(who)]", role: role)
+        }
+    }
+
+    @inline(__always)
+    private func consume(_ count: Int) throws(TransferFailure) {
+        if let tee { try tee(UnsafeRawBufferPointer(start: storage + position, count: count)) }
+        position += count
+        if framed { frameLeft -= count }
+    }
+
+    // MARK: - Bytes
+
+    /// The next stream byte.
+    @inline(__always)
+    public func byte() throws(TransferFailure) -> UInt8 {
+        _ = try available()
+        let value = storage[position]
+        try consume(1)
+        return value
+    }
+
+    /// Fills `target` completely.
+    public func bytes(into target: UnsafeMutableRawBufferPointer) throws(TransferFailure) {
+        var done = 0
+        while done < target.count {
+            let count = min(try available(), target.count - done)
+            // Safe: done + count ≤ target.count, and `count` bytes are in the buffer.
+            (target.baseAddress! + done).copyMemory(from: storage + position, byteCount: count)
+            try consume(count)
+            done += count
+        }
+    }
+
+    /// The next `count` bytes; `count` must have been bounded by the caller.
+    public func bytes(_ count: Int) throws(TransferFailure) -> Bytes {
+        if count == 0 { return [] }
+        var result = Bytes(repeating: 0, count: count)
+        var failure: TransferFailure?
+        result.withUnsafeMutableBytes { raw in
+            do throws(TransferFailure) { try bytes(into: raw) } catch { failure = error }
+        }
+        if let failure { throw failure }
+        return result
+    }
+
+    /// Some stream bytes without copying: at least 1, at most `limit`. Valid until the next call.
+    public func chunk(limit: Int) throws(TransferFailure) -> UnsafeRawBufferPointer {
+        let count = min(try available(), limit)
+        let start = storage + position
+        try consume(count)
+        return UnsafeRawBufferPointer(start: start, count: count)
+    }
+
+    /// Reads and drops `count` bytes.
+    public func skip(_ count: Int) throws(TransferFailure) {
+        var left = count
+        while left > 0 { left -= try chunk(limit: left).count }
+    }
+
+    /// Whether a value could be read without waiting for the channel (frame headers aside).
+    public var hasBufferedInput: Bool { position < end }
+
+    /// Reads until the peer closes, acting on messages, for at most `milliseconds`. Never throws: it is the last act.
+    public func drain(milliseconds: Int) {
+        let deadline = monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
+        beforeWaiting = nil
+        whileIdle = nil
+        idleMilliseconds = 500
+        let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
+        defer { scratch.deallocate() }
+        if framed {
+            whileIdle = { () throws(TransferFailure) in
+                if monotonicNanoseconds() > deadline { throw TransferFailure(.timeout) }
+            }
+            while monotonicNanoseconds() < deadline {
+                do throws(TransferFailure) { _ = try chunk(limit: 64 * 1024) } catch { return }
+            }
+            return
+        }
+        while monotonicNanoseconds() < deadline {
+            do throws(ChannelError) {
+                if try channel.read(into: scratch, timeoutMilliseconds: 500) == 0 { return }
+            } catch {
+                if error != .timedOut { return }
+            }
+        }
+    }
+
+    // MARK: - Integers
+
+    public func shortint() throws(TransferFailure) -> UInt16 {
+        let low = try byte()
+        return UInt16(low) | UInt16(try byte()) << 8
+    }
+
+    @inline(__always)
+    public func int32() throws(TransferFailure) -> Int32 {
+        if try available() >= 4 {
+            let value = UnsafeRawPointer(storage + position).loadUnaligned(as: UInt32.self)
+            try consume(4)
+            return Int32(bitPattern: UInt32(littleEndian: value))
+        }
+        var value: UInt32 = 0
+        for shift in stride(from: UInt32(0), to: 32, by: 8) { value |= UInt32(try byte()) << shift }
+        return Int32(bitPattern: value)
+    }
+
+    private func littleEndian64() throws(TransferFailure) -> Int64 {
+        var value: UInt64 = 0
+        for shift in stride(from: UInt64(0), to: 64, by: 8) { value |= UInt64(try byte()) << shift }
+        return Int64(bitPattern: value)
+    }
+
+    /// int32, or −1 followed by 8 bytes.
+    public func longint() throws(TransferFailure) -> Int64 {
+        let value = try int32()
+        return value == -1 ? try littleEndian64() : Int64(value)
+    }
+
+    public func varint() throws(TransferFailure) -> Int32 {
+        let first = try byte()
+        if first < 0x80 { return Int32(first) }
+        let extra = Varint.extraBytes(first)
+        if extra > 4 { throw TransferFailure(.protocolStream, "Overflow in read_varint()", role: role) }
+        var value: UInt32 = 0
+        for index in 0..<extra { value |= UInt32(try byte()) << UInt32(8 * index) }
+        if extra < 4 { value |= UInt32(first & UInt8((1 << (8 - extra)) - 1)) << UInt32(8 * extra) }
+        return Int32(bitPattern: value)
+    }
+
+    public func varlong(_ minimum: Int) throws(TransferFailure) -> Int64 {
+        let first = try byte()
+        let extra = Varint.extraBytes(first)
+        let total = minimum + extra
+        if total > 9 { throw TransferFailure(.protocolStream, "Overflow in read_varlong()", role: role) }
+        var value: UInt64 = 0
+        for index in 0..<(total - 1) { value |= UInt64(try byte()) << UInt64(8 * index) }
+        if total <= 8 {
+            let mask: UInt8 = extra == 0 ? 0xFF : UInt8((1 << (8 - extra)) - 1)
+            value |= UInt64(first & mask) << UInt64(8 * (total - 1))
+        }
+        return Int64(bitPattern: value)
+    }
+
+    /// varint for protocol ≥ 30, int32 below.
+    public func varint30() throws(TransferFailure) -> Int32 {
+        protocolVersion < 30 ? try int32() : try varint()
+    }
+
+    /// varlong for protocol ≥ 30, longint below.
+    public func varlong30(_ minimum: Int) throws(TransferFailure) -> Int64 {
+        protocolVersion < 30 ? try longint() : try varlong(minimum)
+    }
+
+    /// A length-prefixed string of fewer than `bufferSize` bytes.
+    public func vstring(bufferSize: Int) throws(TransferFailure) -> Bytes {
+        var length = Int(try byte())
+        if length & 0x80 != 0 { length = (length & 0x7F) << 8 | Int(try byte()) }
+        if length >= bufferSize {
+            throw TransferFailure(
+                .protocolIncompatible, "over-long vstring received (\(length) > \(bufferSize - 1))", role: role)
+        }
+        return try bytes(length)
+    }
+
+    /// A file index (or special negative value).
+    public func ndx() throws(TransferFailure) -> Int32 {
+        if protocolVersion < 30 { return try int32() }
+        var byte = try byte()
+        if byte == 0 { return Ndx.done }
+        let negative = byte == 0xFF
+        if negative { byte = try self.byte() }
+        let previous = UInt32(bitPattern: negative ? ndxState.negative : ndxState.positive)
+        let value: UInt32
+        if byte == 0xFE {
+            let high = try self.byte()
+            let low = try self.byte()
+            if high & 0x80 != 0 {
+                let second = try self.byte()
+                let third = try self.byte()
+                value = UInt32(high & 0x7F) << 24 | UInt32(third) << 16 | UInt32(second) << 8 | UInt32(low)
+            } else {
+                value = (UInt32(high) << 8 | UInt32(low)) &+ previous
+            }
+        } else {
+            value = UInt32(byte) &+ previous
+        }
+        if value > 0x7FFF_FFFF {
+            throw TransferFailure(.protocolIncompatible, "Invalid file index: \(value) [\(who)]", role: role)
+        }
+        if negative {
+            ndxState.negative = Int32(value)
+            return -Int32(value)
+        }
+        ndxState.positive = Int32(value)
+        return Int32(value)
+    }
+
+    /// A varint that must lie in `range`, named as in the error text.
+    public func bounded(_ name: String, _ range: ClosedRange<Int64>) throws(TransferFailure) -> Int32 {
+        let value = try varint()
+        if !range.contains(Int64(value)) {
+            throw TransferFailure(
+                .protocolIncompatible,
+                "wire value \(name) out of range: \(value) not in [\(range.lowerBound),\(range.upperBound)] [\(who)]",
+                role: role)
+        }
+        return value
+    }
+}
+
+/// Predecessors of the delta-coded file index, one pair per direction and connection.
+struct NdxState {
+    var positive: Int32 = -1
+    var negative: Int32 = 1
+}
+
+/// The shared scheme of varint and varlong.
+public enum Varint {
+    /// Extra bytes announced by the leading one-bits of `first`.
+    @inline(__always)
+    public static func extraBytes(_ first: UInt8) -> Int {
+        switch first {
+        case 0..<0x80: 0
+        case 0x80..<0xC0: 1
+        case 0xC0..<0xE0: 2
+        case 0xE0..<0xF0: 3
+        case 0xF0..<0xF8: 4
+        case 0xF8..<0xFC: 5
+        default: 6
+        }
+    }
+
+    /// Encodes the low `width` bytes of `value` with at least `minimum` bytes; returns the encoded length (≤ 9).
+    @inline(__always)
+    public static func encode(
+        _ value: UInt64, width: Int, minimum: Int, into out: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        var count = width
+        while count > minimum && UInt8(truncatingIfNeeded: value >> UInt64(8 * (count - 1))) == 0 { count -= 1 }
+        let top = UInt8(truncatingIfNeeded: value >> UInt64(8 * (count - 1)))
+        let bit = UInt32(1) << UInt32(7 - count + minimum)
+        if UInt32(top) >= bit {
+            out[0] = UInt8(truncatingIfNeeded: ~(bit &- 1))
+            for index in 0..<count { out[1 + index] = UInt8(truncatingIfNeeded: value >> UInt64(8 * index)) }
+            return count + 1
+        }
+        out[0] = count > minimum ? top | UInt8(truncatingIfNeeded: ~(bit &* 2 &- 1)) : top
+        for index in 0..<(count - 1) { out[1 + index] = UInt8(truncatingIfNeeded: value >> UInt64(8 * index)) }
+        return count
+    }
+}
