@@ -54,7 +54,7 @@ struct MD4 {
         var tail: (SIMD64<UInt8>, SIMD64<UInt8>) = (pending, SIMD64(repeating: 0))
         let isLong = filled >= 56
         withUnsafeMutableBytes(of: &tail) { buffer in
-            let base = unsafe buffer.baseAddress!
+            let base = buffer.baseAddress!
             // Safe: all offsets below 128, the size of `tail`.
             unsafe (base + filled).initializeMemory(as: UInt8.self, repeating: 0, count: 128 - filled)
             unsafe base.storeBytes(of: 0x80, toByteOffset: filled, as: UInt8.self)
