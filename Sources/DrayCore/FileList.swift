@@ -93,17 +93,21 @@ public final class FileSegment: @unchecked Sendable {
     /// Entry numbers in transfer order; empty until sorted.
     private var order: [UInt32] = []
 
-    /// - Parameter isLarge: one list for the whole transfer rather than one of many segments.
+    /// How a list is used, which decides its storage.
+    public enum Use { case wholeTransfer, segment, growingDirectoryTable }
+
     public init(
-        paths: PathTable, attributes: AttributeTable, ndxStart: Int32, checksumLength: Int = 0, isLarge: Bool
+        paths: PathTable, attributes: AttributeTable, ndxStart: Int32, checksumLength: Int = 0, use: Use
     ) {
+        let isLarge = use != .segment
+        let shared = use == .growingDirectoryTable
         self.paths = paths
         self.attributeTable = attributes
         self.ndxStart = ndxStart
         self.checksumLength = checksumLength
-        entries = ChunkedStore(chunkShift: isLarge ? 12 : 5, directoryShift: isLarge ? 17 : 18)
-        extras = ChunkedStore(chunkShift: isLarge ? 10 : 4, directoryShift: isLarge ? 19 : 18)
-        arena = ByteArena()
+        entries = ChunkedStore(chunkShift: isLarge ? 12 : 5, directoryShift: isLarge ? 17 : 18, sharedWhileGrowing: shared)
+        extras = ChunkedStore(chunkShift: isLarge ? 10 : 4, directoryShift: isLarge ? 19 : 18, sharedWhileGrowing: shared)
+        arena = ByteArena(sharedWhileGrowing: shared)
     }
 
     public var count: Int { entries.count }

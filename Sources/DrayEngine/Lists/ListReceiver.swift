@@ -1,0 +1,224 @@
+// Dray — receives file lists, checks them, makes them ready for the roles.
+// Layer: Engine. Wire format: chapter 02 §3.2, §7, §8, §11.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayFiles
+import DrayFilters
+import DrayWire
+
+/// Decodes lists on the thread that reads the connection and publishes them.
+final class ListReceiver {
+    private let session: Session
+    private let format: FileListFormat
+    private let decoder: FileEntryDecoder
+    private let owners: OwnerMap
+    let paths = PathTable()
+    let attributes = AttributeTable()
+    let lists: LiveLists
+    private var statistics = TransferStatistics()
+    private var finalListFreed = false
+
+    init(session: Session, judge: NameJudge?) {
+        self.session = session
+        format = FileListFormat(
+            options: session.options, protocolVersion: session.protocolVersion, flags: session.flags,
+            checksumLength: session.fileChecksum.digestLength)
+        lists = LiveLists(paths: paths, attributes: attributes, incremental: session.incremental)
+        decoder = FileEntryDecoder(reader: session.reader, format: format)
+        owners = OwnerMap(session: session)
+        decoder.mapUser = { [owners] id, name in owners.user(id, name) }
+        decoder.mapGroup = { [owners] id, name in owners.group(id, name) }
+        let chmod = ModeChanges(
+            (session.options.amServer ? [] : session.options.chmod) + (session.environment.moduleChmod.map { [$0] } ?? []))
+        if let chmod { decoder.changeMode = { chmod.apply($0) } }
+        if let judge {
+            decoder.judge = { (name, mode, flags) throws(TransferFailure) in try judge.check(name, mode, &flags) }
+        }
+        if session.environment.mungesSymlinks || session.options.mungeLinks {
+            decoder.changeTarget = { _, target in SymlinkMunging.munged(target) }
+        } else if session.environment.sanitizesPaths {
+            decoder.changeTarget = { path, target in PathSanitizing.target(target, at: path) }
+        }
+        if session.environment.sanitizesPaths { decoder.sanitizeName = { PathSanitizing.name($0) } }
+    }
+
+    /// Receives the first (or only) list, and the second one when the first has a single entry.
+    func receiveFirst() throws(TransferFailure) {
+        let startBytes = session.reader.bytesReceived
+        session.reporter.event(.fileListStarted(incremental: session.incremental))
+        let segment = FileSegment(
+            paths: paths, attributes: attributes, ndxStart: lists.nextStart, checksumLength: format.checksumLength,
+            use: session.incremental ? .segment : .wholeTransfer)
+        try receiveEntries(segment)
+        if !session.incremental {
+            let (users, groups) = try decoder.readIDLists()
+            owners.mapAll(attributes, users: users, groups: groups)
+            if session.protocolVersion < 30 {
+                session.reporter.noteIOError(IOErrorBits(rawValue: try session.reader.int32()))
+            }
+        }
+        prepare(segment)
+        if session.incremental {
+            _ = try lists.directories.addDirectories(of: segment, parent: -1)
+            if let first = firstEntry(segment), isRoot(segment, first) { segment.parentDirectory = 0 }
+        }
+        lists.add(segment)
+        if !session.incremental { lists.finish() }
+        count(segment, bytes: session.reader.bytesReceived - startBytes)
+        if session.incremental && segment.count == 1 {
+            _ = try receiveControl(try session.reader.ndx())
+        }
+        session.reporter.event(.fileListFinished(count: lists.knownCount))
+    }
+
+    private func firstEntry(_ segment: FileSegment) -> FileEntry? {
+        for position in 0..<segment.count where !segment.entry(position).pointee.flags.contains(.cleared) {
+            return segment.entry(position).pointee
+        }
+        return nil
+    }
+
+    private func isRoot(_ segment: FileSegment, _ entry: FileEntry) -> Bool {
+        let name = segment.name(entry)
+        return paths.path(entry.directory).count == 0 && name.count == 1 && name[0] == UInt8(ascii: ".")
+    }
+
+    private func receiveEntries(_ segment: FileSegment) throws(TransferFailure) {
+        while true {
+            switch try decoder.next(into: segment) {
+            case .end(let ioError):
+                if !session.options.ignoreErrors { session.reporter.noteIOError(IOErrorBits(rawValue: ioError)) }
+                return
+            case .entry(let number):
+                if session.incremental {
+                    let entry = segment.wireEntry(number).pointee
+                    let expected = segment.parentDirectory < 0 ? 0 : lists.directories.node(Int(segment.parentDirectory)).pointee.path
+                    if entry.directory != expected && !(segment.parentDirectory < 0 && format.relativeNames) {
+                        throw TransferFailure(
+                            .unsupported,
+                            lines: [Bytes("ABORTING due to invalid path from sender: ") + segment.path(entry)])
+                    }
+                }
+                if session.options.info[.flist] >= 2 && segment.count % 100 == 0 {
+                    session.reporter.event(.fileListProgress(count: statistics.files.total + segment.count))
+                }
+            }
+        }
+    }
+
+    private func prepare(_ segment: FileSegment) {
+        segment.sort(protocolVersion: session.protocolVersion)
+        segment.markDuplicates(onSender: false, protocolVersion: session.protocolVersion)
+        if session.options.pruneEmptyDirs { PruneEmptyDirectories.run(segment) }
+    }
+
+    private func count(_ segment: FileSegment, bytes: Int64) {
+        for number in 0..<segment.count {
+            let entry = segment.wireEntry(number).pointee
+            let mode = segment.mode(entry)
+            statistics.files.count(mode: mode)
+            let type = mode & FileType.mask
+            if type == FileType.regular || type == FileType.symlink { statistics.totalSize += entry.length }
+        }
+        statistics.fileListSize += bytes
+        session.statistics.withLock { all in
+            all.files = statistics.files
+            all.totalSize = statistics.totalSize
+            all.fileListSize = statistics.fileListSize
+        }
+        lists.state.withLock { $0.knownSize = statistics.totalSize }
+    }
+
+    /// Acts on a negative index that is neither NDX_DONE nor statistics; false if it has no meaning here.
+    func receiveControl(_ ndx: Int32) throws(TransferFailure) -> Bool {
+        let who = session.reader.who
+        if !session.incremental { return false }
+        if ndx == Ndx.fileListEOF {
+            lists.finish()
+            return true
+        }
+        let index = Ndx.fileListOffset - ndx
+        let known = lists.directories.count
+        if ndx > Ndx.fileListOffset || Int(index) >= known || index < 0 {
+            throw session.fail(
+                .protocolIncompatible, "Invalid dir index: \(ndx) (-101 - \(Int(Ndx.fileListOffset) - known + 1)) [\(who)]")
+        }
+        if finalListFreed {
+            throw session.fail(.protocolIncompatible, "rsync: refusing sub-flist after final flist was freed")
+        }
+        let node = lists.directories.node(Int(index))
+        if lists.directories.entry(Int(index)).pointee.flags.contains(.cleared) {
+            throw session.fail(.protocolIncompatible, "rsync: refusing flist for cleared dir_ndx \(index)")
+        }
+        if node.pointee.listed {
+            throw session.fail(.protocolIncompatible, "rsync: refusing malicious duplicate flist for dir \(index)")
+        }
+        node.pointee.listed = true
+        let startBytes = session.reader.bytesReceived
+        let segment = FileSegment(
+            paths: paths, attributes: attributes, ndxStart: lists.nextStart, checksumLength: format.checksumLength,
+            use: .segment)
+        segment.parentDirectory = index
+        try receiveEntries(segment)
+        prepare(segment)
+        _ = try lists.directories.addDirectories(of: segment, parent: index)
+        lists.add(segment)
+        count(segment, bytes: session.reader.bytesReceived - startBytes)
+        return true
+    }
+
+    func noteFinalListFreed() { finalListFreed = true }
+}
+
+/// Names a malicious sender must not slip in; see chapter 06 §11.
+protocol NameJudge {
+    func check(_ name: Bytes, _ mode: UInt32, _ flags: inout FileEntryFlags) throws(TransferFailure)
+}
+
+/// `--prune-empty-dirs`: drops directories without non-directories below them.
+enum PruneEmptyDirectories {
+    static func run(_ segment: FileSegment) {
+        var kept: Set<Bytes> = []
+        for position in stride(from: segment.count - 1, through: 0, by: -1) {
+            let entry = segment.entry(position)
+            if entry.pointee.flags.contains(.cleared) { continue }
+            let path = segment.path(entry.pointee)
+            if segment.isDirectory(entry.pointee) {
+                if path == Bytes(".") { continue }
+                if !kept.contains(path) {
+                    entry.pointee.flags.insert(.cleared)
+                    continue
+                }
+            }
+            let (parent, _) = path.splitLastComponent
+            if !parent.isEmpty { kept.insert(parent) }
+        }
+    }
+}
+
+/// Makes names and link targets harmless for a module without chroot.
+enum PathSanitizing {
+    /// Drops leading slashes and `..` that would climb.
+    static func name(_ name: Bytes) -> Bytes {
+        let parts = name.fields { $0 == UInt8(ascii: "/") }.filter { $0 != Bytes("..") }
+        return parts.isEmpty ? Bytes(".") : Bytes(parts.joined(separator: Bytes("/")))
+    }
+
+    /// A link target without leading slash and without `..` beyond the depth of the link's directory.
+    static func target(_ target: Bytes, at path: Bytes) -> Bytes {
+        var depth = path.fields { $0 == UInt8(ascii: "/") }.count - 1
+        var out: [Bytes] = []
+        for part in target.fields(separatedBy: { $0 == UInt8(ascii: "/") }) {
+            if part == Bytes(".") { continue }
+            if part == Bytes("..") {
+                if depth <= 0 { continue }
+                depth -= 1
+            } else {
+                depth += 1
+            }
+            out.append(part)
+        }
+        return out.isEmpty ? Bytes(".") : Bytes(out.joined(separator: Bytes("/")))
+    }
+}

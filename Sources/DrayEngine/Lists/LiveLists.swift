@@ -1,0 +1,170 @@
+// Dray — the file lists that are alive on one side, and all directories of the connection.
+// Layer: Engine. Wire format: chapter 02 §7.3, §8.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+
+/// Every directory of an incremental transfer, numbered by dir_ndx; never freed. Without incremental recursion empty.
+final class DirectoryTable: @unchecked Sendable {
+    // Safe: one thread appends; readers learn indices through the lock of LiveLists.
+    let entries: FileSegment
+    /// Path-table id of each directory's own path, and its place in the walk.
+    struct Node: BitwiseCopyable {
+        var path: Int32
+        var parent: Int32
+        var firstChild: Int32 = -1
+        var nextSibling: Int32 = -1
+        /// A list for this directory was sent or received.
+        var listed = false
+    }
+    private let nodes = ChunkedStore<Node>(chunkShift: 8, directoryShift: 18, sharedWhileGrowing: true)
+    private let paths: PathTable
+
+    init(paths: PathTable, attributes: AttributeTable) {
+        self.paths = paths
+        entries = FileSegment(paths: paths, attributes: attributes, ndxStart: 0, use: .growingDirectoryTable)
+    }
+
+    var count: Int { nodes.count }
+    func node(_ index: Int) -> UnsafeMutablePointer<Node> { nodes.pointer(index) }
+    func entry(_ index: Int) -> UnsafeMutablePointer<FileEntry> { entries.wireEntry(index) }
+
+    /// Adds the directories of a sorted segment in sorted order; returns the range of new indices.
+    func addDirectories(of segment: FileSegment, parent: Int32) throws(TransferFailure) -> Range<Int> {
+        let start = nodes.count
+        var previous: Int32 = -1
+        for position in 0..<segment.count {
+            let source = segment.entry(position).pointee
+            guard segment.isDirectory(source) else { continue }
+            var copy = source
+            let name = segment.name(source)
+            guard let offset = entries.storeName(name) else { throw TransferFailure(.outOfMemory) }
+            copy.nameOffset = offset
+            copy.extra = -1
+            entries.append(copy)
+            let path: Int32?
+            if name.count == 1 && name[0] == UInt8(ascii: ".") {
+                path = source.directory
+            } else {
+                var full = Bytes(paths.path(source.directory))
+                full = full.appendingComponent(Bytes(name))
+                let root = paths.root(source.directory)
+                path = full.withUnsafeBytes { paths.intern($0, root: root) }
+            }
+            guard let path else { throw TransferFailure(.outOfMemory) }
+            let index = Int32(nodes.append(Node(path: path, parent: parent)))
+            if previous >= 0 {
+                nodes.pointer(Int(previous)).pointee.nextSibling = index
+            } else if parent >= 0 {
+                nodes.pointer(Int(parent)).pointee.firstChild = index
+            }
+            previous = index
+        }
+        return start..<nodes.count
+    }
+}
+
+/// Live segments in order. Thread-safe; entries inside a segment follow the rules of FileSegment.
+final class LiveLists: Sendable {
+    struct State {
+        var segments: [FileSegment] = []
+        /// Number of segments ever dropped from the front.
+        var dropped = 0
+        /// No further segment will come.
+        var complete = false
+        /// ndx of the next segment's first entry.
+        var nextStart: Int32
+        var known = 0
+        var knownSize: Int64 = 0
+        var failure: TransferFailure?
+    }
+    let state: Monitor<State>
+    let directories: DirectoryTable
+    let incremental: Bool
+
+    init(paths: PathTable, attributes: AttributeTable, incremental: Bool) {
+        state = Monitor(State(nextStart: incremental ? 1 : 0))
+        directories = DirectoryTable(paths: paths, attributes: attributes)
+        self.incremental = incremental
+    }
+
+    var nextStart: Int32 { state.withLock { $0.nextStart } }
+
+    /// Publishes a sorted segment.
+    func add(_ segment: FileSegment) {
+        state.notifying { state in
+            state.segments.append(segment)
+            state.nextStart = segment.ndxStart + Int32(segment.count) + 1
+            state.known += segment.count
+        }
+    }
+
+    func finish() { state.notifying { $0.complete = true } }
+
+    /// Drops the oldest segment; returns whether others remain.
+    func dropFirst() -> Bool {
+        state.notifying { state in
+            if !state.segments.isEmpty {
+                state.segments.removeFirst()
+                state.dropped += 1
+            }
+            return !state.segments.isEmpty
+        }
+    }
+
+    var isEmpty: Bool { state.withLock { $0.segments.isEmpty } }
+    var isComplete: Bool { state.withLock { $0.complete } }
+    var knownCount: Int { state.withLock { $0.known } }
+
+    /// The segment that contains `ndx`, or whose directory it denotes (then `position` is −1).
+    func find(_ ndx: Int32) -> (segment: FileSegment, position: Int)? {
+        state.withLock { state in
+            var low = 0
+            var high = state.segments.count
+            let first: Int32 = incremental ? 1 : 0
+            while low < high {
+                let middle = (low + high) / 2
+                if state.segments[middle].ndxStart - first > ndx { high = middle } else { low = middle + 1 }
+            }
+            guard low > 0 else { return nil }
+            let segment = state.segments[low - 1]
+            let position = Int(ndx - segment.ndxStart)
+            if position >= segment.count { return nil }
+            if position < 0 && segment.parentDirectory < 0 { return nil }
+            return (segment, position)
+        }
+    }
+
+    /// Entries in segments behind the one that holds `ndx`.
+    func pendingAfter(_ ndx: Int32) -> Int {
+        state.withLock { state in
+            var count = 0
+            for segment in state.segments.reversed() {
+                if segment.ndxStart <= ndx + 1 && ndx >= 0 { break }
+                count += segment.count
+            }
+            return count
+        }
+    }
+
+    /// Text bounds for `File-list index N not in A - B`.
+    var bounds: (Int32, Int32) {
+        state.withLock { state in
+            guard let first = state.segments.first, let last = state.segments.last else { return (0, -1) }
+            return (first.ndxStart - 1, last.ndxEnd)
+        }
+    }
+
+    func badIndex(_ ndx: Int32, _ place: String, _ who: String) -> TransferFailure {
+        let (low, high) = bounds
+        return TransferFailure(
+            .protocolIncompatible, "File-list index \(ndx) not in \(low) - \(high) (\(place)) [\(who)]")
+    }
+
+    /// The entry that `ndx` stands for and the list it is stored in.
+    func entry(_ ndx: Int32) -> (list: FileSegment, entry: UnsafeMutablePointer<FileEntry>)? {
+        guard let (segment, position) = find(ndx) else { return nil }
+        if position >= 0 { return (segment, segment.entry(position)) }
+        return (directories.entries, directories.entry(Int(segment.parentDirectory)))
+    }
+}

@@ -1,0 +1,123 @@
+// Dray — messages of the roles: to the user, or through the connection to the client's user.
+// Layer: Engine. Behaviour: chapter 01 §6.4, chapter 05 §3.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayWire
+import Synchronization
+
+/// Routes texts and events of one side and remembers what decides the exit code. Thread-safe.
+public final class Reporter: Sendable {
+    private let sink: any TransferEventSink
+    private let amServer: Bool
+    private let quiet: Bool
+    private let errorsThroughConnection: Bool
+    private let allToOwnError: Bool
+    private struct State {
+        /// Set once framing has begun on a server.
+        var writer: WireWriter?
+    }
+    private let state = Monitor(State())
+    private let ioErrorBits = Atomic<Int32>(0)
+    private let transferError = Atomic<Bool>(false)
+
+    public init(sink: any TransferEventSink, options: TransferOptions) {
+        self.sink = sink
+        amServer = options.amServer
+        quiet = options.quiet
+        errorsThroughConnection =
+            options.amServer && (options.isLocal || (options.amDaemon && options.standardErrorMode == .errors)
+                || options.standardErrorMode == .client)
+        allToOwnError = options.standardErrorMode == .all
+    }
+
+    /// Framing has begun: a server's texts may travel through `writer` from now on.
+    func attach(_ writer: WireWriter?) {
+        if amServer { state.withLock { $0.writer = writer } }
+    }
+
+    // MARK: - Exit code state
+
+    public var ioError: IOErrorBits { IOErrorBits(rawValue: ioErrorBits.load(ordering: .relaxed)) }
+
+    /// Adds bits that a peer or this side reported.
+    public func noteIOError(_ bits: IOErrorBits) {
+        _ = ioErrorBits.bitwiseOr(bits.intersection(.mask).rawValue, ordering: .relaxed)
+    }
+
+    public func noteTransferError() { transferError.store(true, ordering: .relaxed) }
+
+    /// Exit code of a run that reached its end.
+    public var finalCode: ExitCode {
+        let bits = ioError
+        if bits.contains(.general) || transferError.load(ordering: .relaxed) { return .partial }
+        if bits.contains(.vanished) { return .vanished }
+        if bits.contains(.deleteLimit) { return .deleteLimit }
+        return .ok
+    }
+
+    // MARK: - Texts
+
+    /// Reports one line (without its newline).
+    public func message(_ level: MessageLevel, _ line: Bytes) {
+        if level == .errorTransfer { noteTransferError() }
+        var text = line
+        text.append(0x0a)
+        if amServer && !allToOwnError && (level == .info || errorsThroughConnection), let code = frameCode(level) {
+            let writer = state.withLock { $0.writer }
+            if let writer {
+                if level == .info && quiet { return }
+                // Longer texts would be refused by the peer as an overflow.
+                writer.queueMessage(code, text.prefix(Limits.lineBuffer - 1))
+                sink.handle(.message(.log, text))
+                return
+            }
+        }
+        sink.handle(.message(level, text))
+    }
+
+    private func frameCode(_ level: MessageLevel) -> MessageCode? {
+        switch level {
+        case .info: .info
+        case .warning: .warning
+        case .error: .error
+        case .errorTransfer: .errorTransfer
+        case .log: nil
+        }
+    }
+
+    public func info(_ line: String) { message(.info, Bytes(text: line)) }
+    public func info(_ line: Bytes) { message(.info, line) }
+    public func warning(_ line: Bytes) { message(.warning, line) }
+    public func error(_ line: Bytes) { message(.error, line) }
+    public func errorTransfer(_ line: Bytes) { message(.errorTransfer, line) }
+
+    /// `rsync: [ROLE] TEXT: STRERROR (ERRNO)`; the run will end with code 23.
+    public func systemError(_ role: RoleName, _ text: Bytes, _ code: Int32, level: MessageLevel = .errorTransfer) {
+        var line = Bytes(text: "rsync: [\(role.rawValue)] ")
+        line.append(contentsOf: text)
+        line.append(contentsOf: ": \(errnoText(code)) (\(code))".utf8)
+        message(level, line)
+    }
+
+    /// An event that is no text.
+    public func event(_ event: TransferEvent) { sink.handle(event) }
+    public var wantsProgress: Bool { !amServer && sink.wantsProgress }
+
+    /// Prints the lines of a failure and the closing `rsync error:` line.
+    func failure(_ failure: TransferFailure, role: RoleName) {
+        for line in failure.lines { message(.error, line) }
+        if failure.quiet || failure.cameFromPeer || failure.code == .ok { return }
+        message(.error, Self.errorLine(failure.code, role: failure.role ?? role))
+    }
+
+    /// `rsync error: TEXT (code N) at FILE(LINE) [ROLE=VERSION]`
+    public static func errorLine(_ code: ExitCode, role: RoleName, file: StaticString = #fileID, line: Int = #line) -> Bytes {
+        let name = file.description.split(separator: "/").last.map(String.init) ?? "dray"
+        let kind = code == .vanished ? "warning" : "error"
+        return Bytes(
+            text:
+                "rsync \(kind): \(code.text) (code \(code.rawValue)) at \(name)(\(line)) [\(role.rawValue)=\(DrayVersion.rsync)]"
+        )
+    }
+}

@@ -1,0 +1,297 @@
+// Dray — the place that receives: root directory, names, attributes.
+// Layer: Engine. Behaviour: chapter 04 §1, §15.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayFiles
+import Glibc
+
+/// Where received entries go. Immutable once chosen; shared by generator and receiver.
+final class Destination: @unchecked Sendable {
+    // Safe: written before the roles start.
+    let session: Session
+    let lists: LiveLists
+    let paths: PathTable
+    /// Descriptor of the destination directory; −1 when it does not exist (dry run).
+    fileprivate(set) var root: Int32 = -1
+    /// Replaces the list name when a single file is stored under another name.
+    fileprivate(set) var localName: Bytes?
+    let isRoot: Bool
+    let options: TransferOptions
+    /// Partial files: directory name relative to each file's directory, or an absolute one.
+    let partialDirectory: Bytes?
+
+    init(session: Session, lists: LiveLists, paths: PathTable) {
+        self.session = session
+        self.lists = lists
+        self.paths = paths
+        options = session.options
+        isRoot = session.options.superUser ?? (FileSystem.effectiveUser == 0)
+        partialDirectory =
+            session.options.partialDirectory ?? (session.options.delayUpdates ? Bytes(".~tmp~") : nil)
+    }
+
+    deinit { if root >= 0 { _ = FileSystem.close(root) } }
+
+    func makeCache() -> DirectoryCache {
+        DirectoryCache(paths: paths) { [unowned self] _ in self.root }
+    }
+
+    /// Name of an entry in its directory.
+    @inline(__always)
+    func name(_ list: FileSegment, _ entry: FileEntry, _ buffer: NameBuffer) -> UnsafePointer<CChar> {
+        if let localName { return buffer.cString(localName) }
+        return buffer.cString(list.name(entry))
+    }
+
+    /// Name of an entry as messages show it.
+    func display(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
+        session.fullName(localName ?? list.path(entry))
+    }
+
+    // MARK: - Choosing (chapter 04 §1.1)
+
+    /// Opens or makes the destination for the entries received so far.
+    func choose(_ argument: Bytes?) throws(TransferFailure) {
+        let base = session.environment.workingDirectory
+        guard let argument, !options.listOnly else {
+            root = FileSystem.open(base, ".", O_RDONLY | O_DIRECTORY)
+            return
+        }
+        var path = argument.isEmpty ? Bytes(".") : argument
+        let count = lists.knownCount
+        var trailing = path.last == UInt8(ascii: "/")
+        var status = FileStatus()
+        let buffer = NameBuffer()
+        var code = FileSystem.status(base, buffer.cString(path), follow: true, &status)
+        if code == ENOENT && options.mkpath && (count > 1 || path.contains(UInt8(ascii: "/"))) {
+            try makePath(path, whole: count > 1 && !trailing || trailing, base)
+            code = FileSystem.status(base, buffer.cString(path), follow: true, &status)
+        }
+        if code == 0 {
+            if status.isDirectory { return try enter(path, "change_dir#1") }
+            if count > 1 {
+                throw session.fail(.fileSelection, "ERROR: destination must be a directory when copying more than 1 file")
+            }
+            if let (list, entry) = lists.entry(lists.incremental ? 1 : 0), list.isDirectory(entry.pointee) {
+                throw session.fail(.fileSelection, "ERROR: cannot overwrite non-directory with a directory")
+            }
+        } else if code != ENOENT {
+            if code == ENOTDIR && trailing {
+                // `file/`: the same answer as rsync gives.
+                trailing = false
+            }
+            throw failure(.fileSelection, Bytes("ERROR: cannot stat destination ") + session.fullName(path), code)
+        }
+        if count > 1 || trailing {
+            if code == 0 { throw session.fail(.syntax, "ERROR: destination path is not a directory") }
+            while path.count > 1 && path.last == UInt8(ascii: "/") { path.removeLast() }
+            if options.dryRun {
+                root = -1
+                return
+            }
+            let made = FileSystem.makeDirectory(base, buffer.cString(path), mode: 0o777)
+            if made != 0 { throw failure(.fileIO, Bytes("mkdir ") + session.fullName(path) + Bytes(" failed"), made) }
+            session.reporter.event(.createdDirectory(path))
+            return try enter(path, "change_dir#2")
+        }
+        // A single entry under a name of its own.
+        let (parent, name) = path.splitLastComponent
+        localName = name
+        let parentPath = parent.isEmpty ? (path.first == UInt8(ascii: "/") ? Bytes("/") : Bytes(".")) : parent
+        if options.dryRun && options.mkpath
+            && FileSystem.status(base, buffer.cString(parentPath), follow: true, &status) == ENOENT
+        {
+            root = -1
+            return
+        }
+        try enter(parentPath, "change_dir#3")
+    }
+
+    private func enter(_ path: Bytes, _ what: StaticString) throws(TransferFailure) {
+        let buffer = NameBuffer()
+        let base = session.environment.workingDirectory
+        var relative = path
+        while relative.count > 1 && relative.last == UInt8(ascii: "/") { relative.removeLast() }
+        let confined = session.environment.sanitizesPaths || options.amDaemon
+        let descriptor: Int32
+        if confined {
+            let inside = Bytes(relative.drop { $0 == UInt8(ascii: "/") })
+            descriptor = ConfinedPath.openDirectory(base, buffer.cString(inside))
+        } else {
+            descriptor = FileSystem.open(base, buffer.cString(relative), O_RDONLY | O_DIRECTORY)
+        }
+        if descriptor < 0 {
+            throw failure(
+                .fileSelection, Bytes(what) + Bytes(" ") + session.fullName(relative) + Bytes(" failed"), -descriptor)
+        }
+        root = descriptor
+        if session.environment.moduleName == nil {
+            let base = relative.first == UInt8(ascii: "/") ? [] : session.displayDirectory
+            session.displayDirectory = relative == Bytes(".") ? session.displayDirectory : base.appendingComponent(relative)
+        } else {
+            session.displayDirectory = relative == Bytes(".") ? [] : Bytes(relative.drop { $0 == UInt8(ascii: "/") })
+        }
+    }
+
+    private func makePath(_ path: Bytes, whole: Bool, _ base: Int32) throws(TransferFailure) {
+        var prefix = path.first == UInt8(ascii: "/") ? Bytes("/") : Bytes()
+        var components = path.fields { $0 == UInt8(ascii: "/") }
+        if !whole { components.removeLast() }
+        let buffer = NameBuffer()
+        var made = 0
+        for component in components {
+            prefix = prefix.appendingComponent(component)
+            var status = FileStatus()
+            if FileSystem.status(base, buffer.cString(prefix), follow: true, &status) == 0 { continue }
+            if options.dryRun {
+                made += 1
+                continue
+            }
+            let code = FileSystem.makeDirectory(base, buffer.cString(prefix), mode: 0o777)
+            if code == EEXIST { continue }
+            if code != 0 { throw failure(.fileIO, Bytes("mkdir ") + session.fullName(prefix) + Bytes(" failed"), code) }
+            made += 1
+        }
+        if made > 0 { session.reporter.event(.createdPath(count: made, path: path)) }
+    }
+
+    private func failure(_ exit: ExitCode, _ text: Bytes, _ code: Int32) -> TransferFailure {
+        TransferFailure(
+            exit, lines: [Bytes("rsync: [Receiver] ") + text + Bytes(text: ": \(errnoText(code)) (\(code))")],
+            role: .unsplitReceiver)
+    }
+
+    // MARK: - Attributes (chapter 04 §15)
+
+    /// The mode an entry is to get, given what stands at the destination.
+    func finalMode(_ wanted: UInt32, existing: FileStatus?) -> UInt32 {
+        let type = wanted & FileType.mask
+        if options.perms { return wanted }
+        guard let existing, existing.type == type else {
+            let kept = wanted & (0o777 & ~FileSystem.creationMask)
+            return type | kept
+        }
+        var mode = existing.mode
+        if options.executability && type == FileType.regular {
+            if wanted & 0o111 == 0 {
+                mode &= ~0o111
+            } else if mode & 0o111 == 0 {
+                mode |= (mode & 0o444) >> 2
+            }
+        }
+        return mode
+    }
+
+    /// Whether two times count as equal for the quick check.
+    @inline(__always)
+    func sameTime(_ seconds: Int64, _ nanoseconds: UInt32, _ otherSeconds: Int64, _ otherNanoseconds: UInt32) -> Bool {
+        let window = options.modifyWindow
+        if window == 0 { return seconds == otherSeconds }
+        if window < 0 { return seconds == otherSeconds && nanoseconds == otherNanoseconds }
+        return (seconds &- otherSeconds).magnitude <= UInt64(window)
+    }
+
+    /// What to leave alone when attributes are set.
+    struct AttributeChoice: OptionSet {
+        let rawValue: Int
+        /// mtime stays.
+        static let skipTime = Self(rawValue: 1)
+        /// mtime is set exactly, whatever the window.
+        static let exactTime = Self(rawValue: 2)
+        /// mtime becomes the epoch (an interrupted file under its final name).
+        static let epochTime = Self(rawValue: 4)
+    }
+
+    /// Brings owner, times and mode of one item to the list's values, in this order.
+    ///
+    /// - Parameters:
+    ///   - descriptor: open file to act on, or −1 to act on the name without following it.
+    ///   - status: what the item has now; updated.
+    /// - Returns: false if a step failed (already reported).
+    @discardableResult
+    func setAttributes(
+        directory: Int32, name: UnsafePointer<CChar>, descriptor: Int32 = -1, list: FileSegment, entry: FileEntry,
+        mode: UInt32, status: inout FileStatus, choice: AttributeChoice = [], role: RoleName
+    ) -> Bool {
+        let attributes = list.attributes(entry)
+        let changesOwner = isRoot && options.owner && attributes.uid != status.uid
+        let changesGroup = options.group && !attributes.skipGroup && attributes.gid != status.gid
+        if changesOwner || changesGroup {
+            let uid = changesOwner ? attributes.uid : UInt32.max
+            let gid = changesGroup ? attributes.gid : UInt32.max
+            let code =
+                descriptor >= 0
+                ? FileSystem.setOwner(descriptor: descriptor, uid: uid, gid: gid)
+                : FileSystem.setOwner(directory, name, uid: uid, gid: gid)
+            if code != 0 {
+                session.reporter.systemError(
+                    role, (changesOwner ? Bytes("chown ") : Bytes("chgrp ")) + display(list, entry) + Bytes(" failed"), code)
+                return false
+            }
+            // The kernel may have dropped set-id bits.
+            if status.mode & 0o6000 != 0 && !status.isSymlink {
+                status.mode &= ~0o6000
+            }
+        }
+        if !setTimes(directory, name, descriptor, list, entry, status, choice, role) { return false }
+        if !status.isSymlink && (status.mode ^ mode) & 0o7777 != 0 {
+            let code =
+                descriptor >= 0
+                ? FileSystem.setMode(descriptor: descriptor, mode & 0o7777)
+                : FileSystem.setMode(directory, name, mode & 0o7777)
+            if code != 0 {
+                session.reporter.systemError(
+                    role, Bytes("failed to set permissions on ") + display(list, entry), code)
+                return false
+            }
+            status.mode = mode
+        }
+        return true
+    }
+
+    private func setTimes(
+        _ directory: Int32, _ name: UnsafePointer<CChar>, _ descriptor: Int32, _ list: FileSegment,
+        _ entry: FileEntry, _ status: FileStatus, _ choice: AttributeChoice, _ role: RoleName
+    ) -> Bool {
+        var mtime: Int64 = status.mtime
+        var nanoseconds = status.mtimeNanoseconds
+        var change = false
+        let wanted =
+            options.times && !choice.contains(.skipTime) && !(status.isDirectory && options.omitDirTimes)
+            && !(status.isSymlink && options.omitLinkTimes)
+        if choice.contains(.epochTime) {
+            mtime = 0
+            nanoseconds = entry.nanoseconds
+            change = true
+        } else if wanted {
+            let differs =
+                choice.contains(.exactTime)
+                ? status.mtime != entry.mtime || status.mtimeNanoseconds != entry.nanoseconds
+                : !sameTime(entry.mtime, entry.nanoseconds, status.mtime, status.mtimeNanoseconds)
+            if differs {
+                mtime = entry.mtime
+                nanoseconds = entry.nanoseconds
+                change = true
+            }
+        }
+        var atime: (Int64, UInt32)?
+        if options.atimes > 0 && !status.isDirectory && !status.isSymlink, let extra = list.extra(entry),
+            extra.pointee.atime != status.atime
+        {
+            atime = (extra.pointee.atime, 0)
+            change = true
+        }
+        guard change else { return true }
+        let code =
+            descriptor >= 0
+            ? FileSystem.setTimes(descriptor: descriptor, mtime: mtime, nanoseconds: nanoseconds, atime: atime)
+            : FileSystem.setTimes(directory, name, mtime: mtime, nanoseconds: nanoseconds, atime: atime)
+        if code != 0 && !(status.isSymlink && (code == ENOTSUP || code == ENOSYS)) {
+            session.reporter.systemError(role, Bytes("failed to set times on ") + display(list, entry), code)
+            return false
+        }
+        return true
+    }
+}
+

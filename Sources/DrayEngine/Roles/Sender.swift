@@ -1,0 +1,412 @@
+// Dray — the sender: answers the generator's requests in order.
+// Layer: Engine. Wire format: chapter 03 §1.2, §7, §8, §14.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayDelta
+import DrayFiles
+import DrayWire
+import Glibc
+
+/// Runs on one thread from the first request to the end of sending.
+final class Sender {
+    private let session: Session
+    private let walk: SourceWalk
+    private let options: TransferOptions
+    private let reader: WireReader
+    private let writer: WireWriter
+    private let lists: LiveLists
+    private var phase = 0
+    private let maxPhase: Int
+    private let wholeHasher: StrongHasher
+    private let blockHasher: BlockHasher
+    private let matcher = DeltaMatcher()
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
+    private let name = NameBuffer()
+    private var statistics = TransferStatistics()
+    private var current: Int32 = 0
+    private var progress: ProgressMeter
+
+    init(session: Session, walk: SourceWalk) {
+        self.session = session
+        self.walk = walk
+        options = session.options
+        reader = session.reader
+        writer = session.writer
+        lists = walk.lists
+        maxPhase = session.protocolVersion >= 29 ? 2 : 1
+        wholeHasher = StrongHasher(session.transferChecksum, seed: session.checksumSeed)
+        blockHasher = BlockHasher(
+            session.transferChecksum, seed: session.checksumSeed,
+            seedFirst: session.flags.contains(.checksumSeedFix))
+        progress = ProgressMeter(session: session, lists: lists)
+    }
+
+    deinit { buffer.deallocate() }
+
+    /// Serves requests until the last phase, then the goodbye.
+    func run() throws(TransferFailure) {
+        session.onIndexMessage = { [unowned self] (code, ndx) throws(TransferFailure) in
+            if code == .success { try self.removeSource(ndx) }
+        }
+        let bitsBefore = session.reporter.ioError
+        while true {
+            try walk.sendAhead(current: current, ahead: 1000)
+            let ndx = try reader.ndx()
+            if ndx == Ndx.done {
+                if try finishList() { continue }
+                break
+            }
+            if ndx == Ndx.deletionStatistics {
+                try receiveDeletionStatistics()
+                continue
+            }
+            try serve(ndx)
+        }
+        if session.protocolVersion >= 30 && session.reporter.ioError != bitsBefore {
+            writer.queueMessage(.ioError, value: session.reporter.ioError.rawValue)
+        }
+        try writer.ndx(Ndx.done)
+        publish()
+        if options.amServer { try writeStatistics() }
+        try goodbye()
+        progress.finish()
+    }
+
+    /// Handles NDX_DONE; false at the end of the last phase.
+    private func finishList() throws(TransferFailure) -> Bool {
+        if session.incremental && !lists.isEmpty {
+            if lists.dropFirst() {
+                try writer.ndx(Ndx.done)
+                return true
+            }
+        }
+        phase += 1
+        progress.phaseEnded()
+        if phase > maxPhase { return false }
+        try writer.ndx(Ndx.done)
+        return true
+    }
+
+    private func receiveDeletionStatistics() throws(TransferFailure) {
+        let kinds = try DeletionStatistics.read(from: reader)
+        session.statistics.withLock { $0.deleted = kinds }
+        if options.amServer { try DeletionStatistics.write(kinds, to: writer) }
+    }
+
+    private func writeStatistics() throws(TransferFailure) {
+        let all = session.statistics.withLock { $0 }
+        let received = reader.bytesReceived
+        let sent = writer.bytesSent
+        try writer.varlong30(received, 3)
+        try writer.varlong30(sent, 3)
+        try writer.varlong30(all.totalSize, 3)
+        if session.protocolVersion >= 29 {
+            try writer.varlong30(all.fileListBuildMilliseconds, 3)
+            try writer.varlong30(all.fileListTransferMilliseconds, 3)
+        }
+    }
+
+    private func goodbye() throws(TransferFailure) {
+        var value = try goodbyeIndex()
+        if session.protocolVersion >= 31 && value == Ndx.done {
+            try writer.ndx(Ndx.done)
+            try writer.flush()
+            value = try goodbyeIndex()
+        }
+        if value != Ndx.done {
+            throw session.fail(.protocolIncompatible, "Invalid packet at end of run (\(value)) [\(reader.who)]")
+        }
+    }
+
+    private func goodbyeIndex() throws(TransferFailure) -> Int32 {
+        while true {
+            let value = try reader.ndx()
+            guard value == Ndx.deletionStatistics && session.protocolVersion >= 31 else { return value }
+            try receiveDeletionStatistics()
+        }
+    }
+
+    private func publish() {
+        session.statistics.withLock { all in
+            all.created = statistics.created
+            all.transferredFiles = statistics.transferredFiles
+            all.transferredSize = statistics.transferredSize
+            all.literalData = statistics.literalData
+            all.matchedData = statistics.matchedData
+        }
+    }
+
+    // MARK: - One request
+
+    private func serve(_ ndx: Int32) throws(TransferFailure) {
+        let record = try ItemRecord(from: reader)
+        if session.protocolVersion < 30 && record.flags == .isNew && ndx == Int32(lists.knownCount) {
+            // The keep-alive of protocol 29.
+            return
+        }
+        guard let (list, entry) = lists.entry(ndx) else {
+            if ndx < 0 {
+                throw session.fail(
+                    .protocolIncompatible, "Invalid file index: \(ndx) (-1 - \(lists.bounds.1)) [\(reader.who)]")
+            }
+            throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who)
+        }
+        current = ndx
+        if entry.pointee.flags.contains(.cleared) {
+            throw session.fail(.protocolIncompatible, "rsync: refusing transfer of cleared file index \(ndx)")
+        }
+        try walk.sendAhead(current: current, ahead: 1000)
+        guard record.flags.contains(.transfer) else {
+            if record.flags.contains(.isNew) { statistics.created.count(mode: list.mode(entry.pointee)) }
+            report(list, entry.pointee, record, before: false)
+            try record.write(ndx, to: writer)
+            return
+        }
+        guard list.mode(entry.pointee) & FileType.mask == FileType.regular else {
+            throw session.fail(
+                .protocolIncompatible, "received request to transfer non-regular file: \(ndx) [\(reader.who)]")
+        }
+        if phase == 2 {
+            throw session.fail(.protocolIncompatible, "got transfer request in phase 2 [\(reader.who)]")
+        }
+        if record.flags.contains(.isNew) { statistics.created.count(mode: list.mode(entry.pointee)) }
+        statistics.transferredFiles += 1
+        statistics.transferredSize += entry.pointee.length
+        if options.dryRun {
+            report(list, entry.pointee, record, before: false)
+            try record.write(ndx, to: writer)
+            return
+        }
+        try transfer(ndx, list, entry, record)
+    }
+
+    private func report(_ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, before: Bool, data: Int64 = 0, sums: Int64 = 0) {
+        guard options.logsItems else { return }
+        var item = list.report(entry, flags: record.flags, xname: record.xname, sending: true)
+        item.dataBytes = data
+        item.checksumBytes = sums
+        if entry.directory < walk.paths.count {
+            item.sourceDirectory = walk.roots[Int(walk.paths.root(entry.directory))].display
+        }
+        session.reporter.event(.item(item, before: before))
+    }
+
+    private func transfer(
+        _ ndx: Int32, _ list: FileSegment, _ entry: UnsafeMutablePointer<FileEntry>, _ record: ItemRecord
+    ) throws(TransferFailure) {
+        let redo = entry.pointee.flags.contains(.sent)
+        let sumStart = reader.bytesReceived
+        let head = try SumHead.read(from: reader, digestLength: session.transferChecksum.digestLength)
+        let appending = options.append != .off && !redo
+        let table = appending ? nil : try receiveSums(head)
+        let sumBytes = reader.bytesReceived - sumStart
+
+        let directory = walk.cache.descriptor(entry.pointee.directory)
+        let follow = options.copyLinks || options.copyUnsafeLinks || options.copyDirlinks
+        let descriptor =
+            directory < 0
+            ? directory
+            : FileSystem.open(
+                directory, name.cString(list.name(entry.pointee)),
+                O_RDONLY | (follow ? 0 : O_NOFOLLOW) | (options.openNoatime ? 0o1000000 : 0))
+        if descriptor < 0 { return try refuse(ndx, list, entry.pointee, -descriptor) }
+        defer { _ = FileSystem.close(descriptor) }
+        var status = FileStatus()
+        let code = FileSystem.status(descriptor: descriptor, &status)
+        if code != 0 {
+            throw TransferFailure(
+                .fileIO, lines: [Bytes(text: withErrno("rsync: [sender] fstat failed", code))], role: .sender)
+        }
+        if appending && head.basisLength > status.length && status.length < entry.pointee.length {
+            session.reporter.warning(Bytes("skipped diminished file: ") + displayName(list, entry.pointee))
+            if session.protocolVersion >= 30 { writer.queueMessage(.noSend, value: ndx) }
+            return
+        }
+        report(list, entry.pointee, record, before: true)
+        try record.write(ndx, to: writer)
+        try head.write(to: writer)
+        let startBytes = writer.streamBytes
+        progress.begin(ndx, list, entry.pointee, size: status.length)
+        try sendData(descriptor, status.length, head, table, record, appending: appending, list, entry.pointee)
+        progress.end()
+        entry.pointee.flags.insert(.sent)
+        report(list, entry.pointee, record, before: false, data: writer.streamBytes - startBytes, sums: sumBytes)
+    }
+
+    private func displayName(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
+        let root = walk.roots[Int(walk.paths.root(entry.directory))].display
+        return session.fullName(root.appendingComponent(list.path(entry)))
+    }
+
+    private func refuse(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ code: Int32) throws(TransferFailure) {
+        let full = displayName(list, entry)
+        if code == ENOENT {
+            session.reporter.noteIOError(.vanished)
+            session.reporter.warning(Bytes("file has vanished: ") + full)
+        } else {
+            session.reporter.noteIOError(.general)
+            session.reporter.systemError(.sender, Bytes("send_files failed to open ") + full, code)
+        }
+        if session.protocolVersion >= 30 { writer.queueMessage(.noSend, value: ndx) }
+    }
+
+    private func receiveSums(_ head: SumHead) throws(TransferFailure) -> BlockSumTable? {
+        guard head.count > 0 else { return nil }
+        if Int64(head.count) * Limits.blockSumRecord >= options.maxAllocation {
+            throw TransferFailure(
+                .outOfMemory, "[sender] exceeded --max-alloc=\(options.maxAllocation) setting (file=\(#fileID), line=\(#line))"
+            )
+        }
+        let table = BlockSumTable(head: head)
+        let length = Int(head.strongLength)
+        let strong = UnsafeMutableRawBufferPointer.allocate(byteCount: 64, alignment: 8)
+        defer { strong.deallocate() }
+        let place = UnsafeMutableRawBufferPointer(rebasing: strong[..<length])
+        for _ in 0..<head.count {
+            let rolling = UInt32(bitPattern: try reader.int32())
+            try reader.bytes(into: place)
+            table.append(rolling: rolling, strong: strong.baseAddress!)
+        }
+        table.build()
+        return table
+    }
+
+    // MARK: - Data
+
+    /// Source bytes hashed as they are read; a file that shrinks is padded with zeros.
+    private struct FileSource: DeltaSource {
+        let descriptor: Int32
+        var left: Int64
+        let hasher: StrongHasher
+        var errorCode: Int32 = 0
+        var shrank = false
+
+        mutating func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+            let wanted = Int(min(Int64(buffer.count), left))
+            if wanted == 0 { return 0 }
+            var count = shrank || errorCode != 0 ? 0 : FileSystem.read(descriptor, UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]))
+            if count <= 0 {
+                if count < 0 { errorCode = Int32(-count) } else { shrank = true }
+                buffer.baseAddress!.initializeMemory(as: UInt8.self, repeating: 0, count: wanted)
+                count = wanted
+            }
+            left -= Int64(count)
+            hasher.update(UnsafeRawBufferPointer(start: buffer.baseAddress, count: count))
+            return count
+        }
+    }
+
+    private struct TokenSink: DeltaSink {
+        let writer: WireWriter
+        var literal: Int64 = 0
+        var matched: Int64 = 0
+        var meter: ProgressMeter
+
+        mutating func literal(_ bytes: UnsafeRawBufferPointer) throws {
+            literal += Int64(bytes.count)
+            try writer.literals(bytes)
+            meter.advance(literal + matched)
+        }
+        mutating func match(block: Int32, length: Int) throws {
+            matched += Int64(length)
+            try writer.int32(-(block + 1))
+            meter.advance(literal + matched)
+        }
+    }
+
+    private func sendData(
+        _ descriptor: Int32, _ length: Int64, _ head: SumHead, _ table: BlockSumTable?, _ record: ItemRecord,
+        appending: Bool, _ list: FileSegment, _ entry: FileEntry
+    ) throws(TransferFailure) {
+        wholeHasher.reset()
+        var source = FileSource(descriptor: descriptor, left: length, hasher: wholeHasher)
+        var offset: Int64 = 0
+        if appending && head.basisLength > 0 {
+            offset = min(head.basisLength, length)
+            if options.append == .verify {
+                while length - source.left < offset {
+                    let room = Int(min(Int64(buffer.count), offset - (length - source.left)))
+                    _ = source.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<room]))
+                }
+            } else {
+                _ = FileSystem.seek(descriptor, to: offset)
+                source.left = length - offset
+            }
+        }
+        if let table, length > 0 {
+            let updating =
+                (record.basisType == BasisType.partialDirectory && session.flags.contains(.inplacePartialDirectory))
+                || (options.updatesInPlace
+                    && (session.protocolVersion >= 29
+                        ? record.basisType == BasisType.destination : !options.backup))
+            var sink = TokenSink(writer: writer, meter: progress)
+            do {
+                try matcher.run(
+                    length: length, table: table, hasher: blockHasher, updatingBasis: updating, source: &source, sink: &sink)
+            } catch {
+                throw error as? TransferFailure ?? TransferFailure(.ipc)
+            }
+            statistics.literalData += sink.literal
+            statistics.matchedData += sink.matched
+            progress = sink.meter
+        } else {
+            while source.left > 0 {
+                let count = source.read(into: buffer)
+                try writer.literals(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+                statistics.literalData += Int64(count)
+                progress.advance(length - source.left)
+            }
+        }
+        try writer.int32(0)
+        try sendWholeSum(source, list, entry)
+    }
+
+    private func sendWholeSum(_ source: FileSource, _ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
+        var digest = wholeHasher.finish()
+        if source.errorCode != 0 || source.shrank {
+            // A wrong sum on purpose: the receiver must not accept padding as content.
+            let allZero = digest.allSatisfy { $0 == 0 }
+            digest = Bytes(repeating: 0, count: digest.count)
+            if allZero && !digest.isEmpty { digest[digest.count - 1] = 1 }
+            let full = displayName(list, entry)
+            session.reporter.noteIOError(.general)
+            session.reporter.systemError(
+                .sender, Bytes("read errors mapping ") + full, source.errorCode == 0 ? ENODATA : source.errorCode)
+        }
+        try writer.bytes(digest)
+    }
+
+    // MARK: - --remove-source-files
+
+    private func removeSource(_ ndx: Int32) throws(TransferFailure) {
+        guard options.removeSourceFiles > 0, !options.dryRun else { return }
+        guard let (list, entry) = lists.entry(ndx) else { throw TransferFailure(.protocolIncompatible) }
+        let directory = walk.cache.descriptor(entry.pointee.directory)
+        let full = displayName(list, entry.pointee)
+        guard directory >= 0 else {
+            return session.reporter.systemError(.sender, Bytes("sender failed to secure-open-parent ") + full, -directory)
+        }
+        let cName = name.cString(list.name(entry.pointee))
+        var status = FileStatus()
+        var code = FileSystem.status(directory, cName, follow: options.copyLinks, &status)
+        if code != 0 {
+            if code == ENOENT { return session.reporter.info(Bytes("sender file already removed: ") + list.path(entry.pointee)) }
+            return session.reporter.systemError(.sender, Bytes("sender failed to re-lstat ") + full, code)
+        }
+        if status.length != entry.pointee.length && status.isRegular || status.mtime != entry.pointee.mtime
+            || status.mtimeNanoseconds != entry.pointee.nanoseconds
+        {
+            return session.reporter.errorTransfer(
+                Bytes("ERROR: Skipping sender remove for changed file: ") + list.path(entry.pointee))
+        }
+        code = FileSystem.unlink(directory, cName)
+        if code == ENOENT {
+            session.reporter.info(Bytes("sender file already removed: ") + list.path(entry.pointee))
+        } else if code != 0 {
+            session.reporter.systemError(.sender, Bytes("sender failed to remove ") + full, code)
+        } else if options.info[.remove] >= 1 {
+            session.reporter.info(Bytes("sender removed ") + list.path(entry.pointee))
+        }
+    }
+}

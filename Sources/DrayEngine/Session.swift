@@ -1,0 +1,363 @@
+// Dray — one connection between two sides: agreed protocol, algorithms and the streams the roles share.
+// Layer: Engine. Wire format: chapter 01 §5, §6.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayDelta
+import DrayFilters
+import DrayWire
+import Glibc
+import Synchronization
+
+/// What a session gets from its surroundings besides options.
+public struct SessionEnvironment: Sendable {
+    /// `RSYNC_CHECKSUM_LIST`, `RSYNC_COMPRESS_LIST`.
+    public var checksumList: Bytes?
+    public var compressList: Bytes?
+    /// Negotiated in the daemon text handshake; nil exchanges version integers first.
+    public var handshakeVersion: Int32?
+    /// The connection is a daemon's socket (errors need an answered notice).
+    public var isDaemonSocket = false
+    /// Name of the module, for messages, and the length of its directory in them.
+    public var moduleName: Bytes?
+    public var modulePath: Bytes?
+    /// Directory descriptor that transfer paths are confined to and relative to.
+    public var workingDirectory: Int32 = -100
+    /// Incoming or outgoing `--chmod` of a daemon module.
+    public var moduleChmod: Bytes?
+    public var sanitizesPaths = false
+    public var mungesSymlinks = false
+    public var numericIDs = false
+    public var ignoresNonreadable = false
+    public var readOnly = false
+    public var writeOnly = false
+    /// Reads a password or file list from standard input is never done here; a list already open.
+    public var filesFromDescriptor: Int32 = -1
+
+    public init() {}
+}
+
+/// State shared by the roles of one side. Set up by one thread, read-only afterwards but for thread-safe members.
+public final class Session: @unchecked Sendable {
+    // Safe: mutable members are written during set-up, before role threads exist.
+    public internal(set) var options: TransferOptions
+    public let environment: SessionEnvironment
+    public let channel: any ByteChannel
+    public let reader: WireReader
+    public let writer: WireWriter
+    public let reporter: Reporter
+    public internal(set) var protocolVersion: Int32 = ProtocolVersion.newest
+    public internal(set) var remoteVersion: Int32 = 0
+    public internal(set) var flags: CompatibilityFlags = []
+    public internal(set) var checksumSeed: Int32 = 0
+    public internal(set) var transferChecksum = ChecksumAlgorithm.md5
+    public internal(set) var fileChecksum = ChecksumAlgorithm.md5
+    /// Filters of the user; a role may change its per-directory state, so only the role that needs it touches it.
+    public let filters: FilterList
+    public let daemonFilters: FilterList?
+    public let statistics = Monitor(TransferStatistics())
+    let stopRequest = Atomic<Int32>(0)
+    /// Lowest-numbered signal or limit that ends the run: set by `interrupt`.
+    let startNanoseconds = monotonicNanoseconds()
+
+    public init(
+        options: TransferOptions, channel: any ByteChannel, filters: FilterList, daemonFilters: FilterList? = nil,
+        environment: SessionEnvironment, sink: any TransferEventSink
+    ) {
+        self.options = options
+        self.channel = channel
+        self.filters = filters
+        self.daemonFilters = daemonFilters
+        self.environment = environment
+        reporter = Reporter(sink: sink, options: options)
+        let role: RoleName = options.amSender ? .sender : .unsplitReceiver
+        reader = WireReader(channel: channel, role: role)
+        writer = WireWriter(channel: channel, role: role)
+        statistics.withLock { $0.startNanoseconds = startNanoseconds }
+    }
+
+    public var role: RoleName { options.amSender ? .sender : .unsplitReceiver }
+    public var incremental: Bool { flags.contains(.incrementalRecursion) }
+
+    /// Ends the run from outside (a signal): every blocked role returns and the run ends with `code`.
+    public func interrupt(_ code: ExitCode) {
+        stopRequest.store(code.rawValue, ordering: .relaxed)
+        channel.cancel()
+    }
+
+    var interruption: ExitCode? {
+        let code = stopRequest.load(ordering: .relaxed)
+        return code == 0 ? nil : ExitCode(rawValue: code)
+    }
+
+    func fail(_ code: ExitCode, _ lines: String...) -> TransferFailure {
+        TransferFailure(code, lines: lines.map { Bytes(text: $0) })
+    }
+
+    // MARK: - Version
+
+    /// Writes our version and reads the peer's (not for daemon connections), then checks the range.
+    func exchangeVersions() throws(TransferFailure) {
+        let own = options.protocolVersion
+        if let known = environment.handshakeVersion {
+            remoteVersion = known
+        } else {
+            try writer.int32(advertisedVersion(own))
+            try writer.flush()
+            remoteVersion = try reader.int32()
+        }
+        protocolVersion = min(advertisedVersion(own), remoteVersion)
+        if remoteVersion < ProtocolVersion.oldest || remoteVersion > 40 {
+            throw fail(
+                .protocolIncompatible, "protocol version mismatch -- is your shell clean?",
+                "(see the rsync manpage for an explanation)")
+        }
+        let side = options.amServer ? "Server" : "Client"
+        if protocolVersion < ProtocolVersion.oldest {
+            throw fail(.protocolIncompatible, "--protocol must be at least \(ProtocolVersion.oldest) on the \(side).")
+        }
+        if protocolVersion > ProtocolVersion.newest {
+            throw fail(.protocolIncompatible, "--protocol must be no more than \(ProtocolVersion.newest) on the \(side).")
+        }
+        reader.protocolVersion = protocolVersion
+        writer.protocolVersion = protocolVersion
+    }
+
+    /// A pre-release client (`-e32.5…`) lowers what a server advertises.
+    private func advertisedVersion(_ own: Int32) -> Int32 {
+        guard options.amServer, let info = options.clientInfo, let dot = info.firstIndex(of: UInt8(ascii: ".")), dot > 0,
+            let version = parseDecimal(info[..<dot])
+        else { return own }
+        let rest = info[(dot + 1)...].prefix { $0.isASCIIDigit }
+        guard let sub = parseDecimal(rest), sub != 0 else { return own }
+        if version < own { return Int32(version) - 1 }
+        return version == own ? own - 1 : own
+    }
+
+    // MARK: - Compatibility
+
+    /// Whether this side's options permit incremental file lists.
+    public static func allowsIncremental(_ options: TransferOptions) -> Bool {
+        guard options.recursive, options.incrementalRecursion, !options.qsort else { return false }
+        // The walk of --relative parents is not incremental here; servers and clients may always decline.
+        if options.amSender { return !options.relative && options.filesFrom == nil }
+        return options.deleteMode != .before && options.deleteMode != .after && !options.delayUpdates
+            && !options.pruneEmptyDirs
+    }
+
+    /// Everything from the compat flags to the seed, then framing (chapter 01 §5.2–5.3, §6.2).
+    func negotiate() throws(TransferFailure) {
+        try checkOptionsAgainstProtocol()
+        if protocolVersion >= 30 {
+            if options.amServer {
+                flags = serverFlags()
+                try writer.varint(flags.rawValue)
+            } else {
+                flags = CompatibilityFlags(rawValue: try reader.varint())
+                if incremental && !Self.allowsIncremental(options) {
+                    throw fail(.syntax, "Incompatible options specified for inc-recursive connection.")
+                }
+            }
+        }
+        reader.incremental = incremental
+        try chooseAlgorithms()
+        if options.amServer {
+            checksumSeed = options.checksumSeed
+            if checksumSeed == 0 {
+                checksumSeed = Int32(truncatingIfNeeded: time(nil)) ^ (getpid() << 6)
+                if checksumSeed == 0 { checksumSeed = 1 }
+            }
+            try writer.int32(checksumSeed)
+        } else {
+            checksumSeed = try reader.int32()
+        }
+        try startFraming()
+    }
+
+    private func checkOptionsAgainstProtocol() throws(TransferFailure) {
+        let version = protocolVersion
+        if version < 30 && options.append == .append { options.append = .verify }
+        if options.deleteMode == .unspecified { options.deleteMode = version < 30 ? .before : .during }
+        guard version < 29 else { return }
+        if options.fuzzy > 0 {
+            throw fail(.protocolIncompatible, "--fuzzy requires protocol 29 or higher (negotiated \(version)).")
+        }
+        if options.pruneEmptyDirs {
+            throw fail(.protocolIncompatible, "--prune-empty-dirs requires protocol 29 or higher (negotiated \(version)).")
+        }
+    }
+
+    private func serverFlags() -> CompatibilityFlags {
+        let info = options.clientInfo ?? []
+        let has = { (letter: Unicode.Scalar) in info.contains(UInt8(ascii: letter)) }
+        var flags: CompatibilityFlags = [.symlinkTimes]
+        if has("i") && Self.allowsIncremental(options) { flags.insert(.incrementalRecursion) }
+        if has("f") { flags.insert(.safeFileList) }
+        if has("x") { flags.insert(.avoidXattrOptimization) }
+        if has("C") { flags.insert(.checksumSeedFix) }
+        if has("I") { flags.insert(.inplacePartialDirectory) }
+        if has("v") { flags.insert(.varintFlistFlags) }
+        if has("u") { flags.insert(.idZeroNames) }
+        return flags
+    }
+
+    private func chooseAlgorithms() throws(TransferFailure) {
+        let fallback: ChecksumAlgorithm = protocolVersion >= 30 ? .md5 : .md4Old
+        transferChecksum = fallback
+        fileChecksum = protocolVersion >= 30 ? .md5 : .md4
+        if let choice = options.checksumChoice {
+            let names = choice.split(separator: UInt8(ascii: ","), maxSplits: 1).map { String(decoding: $0, as: UTF8.self) }
+            transferChecksum = try forced(names[0], fallback)
+            fileChecksum = try forced(names.count > 1 ? names[1] : names[0], fallback == .md4Old ? .md4 : fallback)
+            if options.checksum && fileChecksum == .none {
+                throw fail(.unsupported, "Invalid checksum-choice for --checksum: none (0)")
+            }
+            if transferChecksum == .none { options.wholeFile = true }
+            if options.amServer { try writer.flush() }
+            return
+        }
+        guard flags.contains(.varintFlistFlags) else {
+            if options.amServer { try writer.flush() }
+            return
+        }
+        let own = AlgorithmNegotiation.list(
+            AlgorithmNegotiation.checksums, environment: environment.checksumList, amServer: options.amServer)
+        try writer.vstring(Bytes(text: own.joined(separator: " ")))
+        try writer.flush()
+        let peer: Bytes
+        do throws(TransferFailure) {
+            peer = try reader.vstring(bufferSize: Limits.negotiationString + 1)
+        } catch {
+            // An over-long list ends the negotiation, not the protocol.
+            if error.code != .protocolIncompatible { throw error }
+            throw TransferFailure(.unsupported, lines: error.lines)
+        }
+        guard let name = AlgorithmNegotiation.winner(own: own, peer: peer, amServer: options.amServer),
+            let algorithm = ChecksumAlgorithm(name: name)
+        else { throw AlgorithmNegotiation.failure(kind: "checksum", own: own, peer: peer, amServer: options.amServer) }
+        transferChecksum = algorithm
+        fileChecksum = algorithm
+        if transferChecksum == .none { options.wholeFile = true }
+    }
+
+    private func forced(_ name: String, _ automatic: ChecksumAlgorithm) throws(TransferFailure) -> ChecksumAlgorithm {
+        if name.lowercased() == "auto" { return automatic }
+        guard let algorithm = ChecksumAlgorithm(name: name),
+            AlgorithmNegotiation.checksums.contains(algorithm.name)
+        else { throw fail(.unsupported, "unknown checksum name: \(name)") }
+        return algorithm
+    }
+
+    private func startFraming() throws(TransferFailure) {
+        try writer.flush()
+        writer.timeoutSeconds = options.timeoutSeconds
+        if options.amServer {
+            try writer.startFraming()
+            reporter.attach(writer)
+            if protocolVersion >= 31 && options.amDaemon && options.timeoutSeconds > 0 {
+                writer.queueMessage(.ioTimeout, value: Int32(options.timeoutSeconds))
+            }
+            if protocolVersion >= 30 { reader.startFraming() }
+        } else {
+            reader.allowsIOTimeoutMessage = true
+            reader.startFraming()
+            if protocolVersion >= 30 { try writer.startFraming() }
+        }
+        reader.messages = { [unowned self] (code, payload) throws(TransferFailure) in try self.receive(code, payload) }
+        installTimeout()
+    }
+
+    // MARK: - Messages and time-outs
+
+    /// Called for indices of MSG_SUCCESS and MSG_NO_SEND.
+    var onIndexMessage: ((MessageCode, Int32) throws(TransferFailure) -> Void)?
+
+    private func receive(_ code: MessageCode, _ payload: UnsafeRawBufferPointer) throws(TransferFailure) {
+        func value() -> Int32 { Int32(littleEndian: payload.loadUnaligned(as: Int32.self)) }
+        switch code {
+        case .ioError: reporter.noteIOError(IOErrorBits(rawValue: value()))
+        case .ioTimeout:
+            let seconds = Int(value())
+            if Limits.ioTimeout.contains(seconds) && (options.timeoutSeconds == 0 || seconds < options.timeoutSeconds) {
+                options.timeoutSeconds = seconds
+                writer.timeoutSeconds = seconds
+                installTimeout()
+                if options.info[.misc] >= 2 { reporter.info("Setting --timeout=\(seconds) to match server") }
+            }
+        case .errorExit:
+            var failure = TransferFailure(payload.count == 4 ? ExitCode(rawValue: value()) : .ok)
+            failure.cameFromPeer = true
+            throw failure
+        case .success, .noSend: try onIndexMessage?(code, value())
+        case .deleted:
+            let isDirectory = payload.last == 0
+            let name = isDirectory ? UnsafeRawBufferPointer(rebasing: payload.dropLast()) : payload
+            reporter.event(
+                .deleted(name: Bytes(name), mode: isDirectory ? FileType.directory : FileType.regular))
+        case .noop: try writer.keepAlive()
+        default:
+            if code == .errorTransfer { reporter.noteTransferError() }
+            if options.amServer {
+                reporter.message(code == .info ? .info : .error, Bytes(payload))
+            } else {
+                reporter.event(.remoteMessage(code, Bytes(payload)))
+            }
+        }
+    }
+
+    private func installTimeout() {
+        let seconds = options.timeoutSeconds
+        guard seconds > 0 else { return }
+        let lull = (seconds + 1) / 2
+        reader.idleMilliseconds = min(60, lull) * 1000
+        reader.whileIdle = { [unowned self] () throws(TransferFailure) in try self.checkTimeout() }
+    }
+
+    /// Throws when neither direction has moved for the time limit.
+    func checkTimeout() throws(TransferFailure) {
+        if let code = interruption { throw TransferFailure(code) }
+        let seconds = options.timeoutSeconds
+        guard seconds > 0 else { return }
+        let last = max(reader.lastReadNanoseconds, writer.lastWriteNanoseconds)
+        let silent = (monotonicNanoseconds() &- last) / 1_000_000_000
+        if silent >= UInt64(seconds) {
+            throw TransferFailure(
+                .timeout, "[\(reader.role.rawValue)] io timeout after \(silent) seconds -- exiting", role: reader.role)
+        }
+        if options.amSender && writer.isFramed
+            && monotonicNanoseconds() &- writer.lastWriteNanoseconds >= UInt64((seconds + 1) / 2) * 1_000_000_000
+        {
+            try writer.keepAlive()
+        }
+    }
+
+    // MARK: - Names in messages
+
+    /// `"PATH"`, absolute, or relative to the module with ` (in MODULE)`.
+    func fullName(_ path: Bytes, directory: Bytes? = nil) -> Bytes {
+        var full = Bytes("\"")
+        if let module = environment.moduleName {
+            let text = (directory ?? []).appendingComponent(path)
+            full += text
+            full += Bytes("\" (in ") + module + Bytes(")")
+            return full
+        }
+        if path.first != UInt8(ascii: "/") {
+            let base = directory ?? displayDirectory
+            full += base.appendingComponent(path)
+        } else {
+            full += path
+        }
+        full.append(UInt8(ascii: "\""))
+        return full
+    }
+
+    /// Directory that relative names are shown below: the process's, or the destination once it is known.
+    var displayDirectory: Bytes = Session.currentDirectory()
+
+    static func currentDirectory() -> Bytes {
+        guard let text = getcwd(nil, 0) else { return [] }
+        defer { free(text) }
+        return Bytes(UnsafeRawBufferPointer(start: text, count: strlen(text)))
+    }
+}

@@ -1,0 +1,49 @@
+// Dray — choice of checksum (and compressor) between two peers.
+// Layer: Engine. Wire format: chapter 01 §5.4.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayDelta
+import DrayWire
+
+/// Name lists and their winner.
+enum AlgorithmNegotiation {
+    /// Checksums in rsync's order, strongest first.
+    static let checksums = ["xxh128", "xxh3", "xxh64", "md5", "md4", "sha1", "none"]
+
+    /// Our list: the environment's (its client or server part) or the default; `none` is offered by servers only.
+    static func list(_ defaults: [String], environment: Bytes?, amServer: Bool) -> [String] {
+        if let environment {
+            let parts = environment.split(separator: UInt8(ascii: "&"), maxSplits: 1)
+            let part = parts.count == 2 ? (amServer ? parts[1] : parts[0]) : (parts.first ?? [])
+            let words = Bytes(part).fields { $0.isASCIISpace }
+            if !words.isEmpty {
+                var list: [String] = []
+                for word in words {
+                    let lower = String(decoding: word.map(\.asciiLowercased), as: UTF8.self)
+                    let name = lower == "xxhash" ? "xxh64" : lower
+                    if defaults.contains(name) && !list.contains(name) { list.append(name) }
+                }
+                return list.isEmpty ? ["INVALID"] : list
+            }
+        }
+        return amServer ? defaults : defaults.filter { $0 != "none" }
+    }
+
+    /// The winner. A server takes the first name of the client's list that it accepts, a client its own first name that
+    /// the server offers: this agrees with every peer (rsync 3.5.0 servers differ only for reordered client lists).
+    static func winner(own: [String], peer: Bytes, amServer: Bool) -> String? {
+        let peerNames = peer.fields { $0.isASCIISpace }.map { String(decoding: $0, as: UTF8.self) }
+        return amServer ? peerNames.first { own.contains($0) } : own.first { peerNames.contains($0) }
+    }
+
+    static func failure(kind: String, own: [String], peer: Bytes, amServer: Bool) -> TransferFailure {
+        if amServer { return TransferFailure(.unsupported) }
+        return TransferFailure(
+            .unsupported,
+            lines: [
+                Bytes(text: "Failed to negotiate a \(kind) choice."), Bytes("Server list: ") + peer,
+                Bytes(text: "Client list: \(own.joined(separator: " "))"),
+            ])
+    }
+}
