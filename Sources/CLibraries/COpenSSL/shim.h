@@ -24,3 +24,4 @@ static inline void dray_BIO_set_retry_read(BIO *b) { BIO_set_retry_read(b); }
 static inline void dray_BIO_clear_retry_flags(BIO *b) { BIO_clear_retry_flags(b); }
 static inline int dray_ERR_GET_REASON(unsigned long e) { return ERR_GET_REASON(e); }
 static inline int dray_ERR_GET_LIB(unsigned long e) { return ERR_GET_LIB(e); }
+static inline unsigned long dray_XN_FLAG_RFC2253(void) { return XN_FLAG_RFC2253; }
