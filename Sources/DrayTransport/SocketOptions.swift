@@ -62,7 +62,8 @@ public struct SocketOptions: Sendable {
             }
             if !done {
                 failures.append(
-                    Bytes("failed to set socket option ") + setting.name + Bytes(text: ": \(errorText(errno)) (\(errno))"))
+                    Bytes("failed to set socket option ") + setting.name
+                        + Bytes(text: ": \(errorText(errno)) (\(errno))"))
             }
         }
         return failures

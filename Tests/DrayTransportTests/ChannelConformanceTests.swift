@@ -42,8 +42,16 @@ enum ChannelKind: CaseIterable, Sendable {
         let (a, b) = try kind.pair()
         let toB = pattern(2_000_003, seed: 1)
         let toA = pattern(1_500_001, seed: 2)
-        let writerA = Background { outcome { () throws(ChannelError) in try a.sendAll(toB); a.closeWriting(); return true } }
-        let writerB = Background { outcome { () throws(ChannelError) in try b.sendAll(toA); b.closeWriting(); return true } }
+        let writerA = Background {
+            outcome { () throws(ChannelError) in
+                try a.sendAll(toB); a.closeWriting(); return true
+            }
+        }
+        let writerB = Background {
+            outcome { () throws(ChannelError) in
+                try b.sendAll(toA); b.closeWriting(); return true
+            }
+        }
         let readerA = Background { outcome { () throws(ChannelError) in try a.receiveAll() } }
         let readerB = Background { outcome { () throws(ChannelError) in try b.receiveAll() } }
         #expect(try writerA.wait().get() && writerB.wait().get())

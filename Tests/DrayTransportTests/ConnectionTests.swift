@@ -86,7 +86,10 @@ import Testing
 
     @Test(arguments: [
         ("HTTP/1.0 200 OK\r\nVia: x\r\n\r\nafter", nil),
-        ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "bad response from proxy -- HTTP/1.1 407 Proxy Authentication Required"),
+        (
+            "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+            "bad response from proxy -- HTTP/1.1 407 Proxy Authentication Required"
+        ),
         (String(repeating: "x", count: 5000), "proxy response line too long"),
     ])
     func talksToAProxy(_ reply: String, _ failure: String?) throws {
@@ -167,7 +170,9 @@ import Testing
             environment: [Bytes("DRAY_TEST=yes")])
         let data = pattern(300_001)
         let writer = Background {
-            outcome { () throws(ChannelError) in try channel.sendAll(data); channel.closeWriting(); return true }
+            outcome { () throws(ChannelError) in
+                try channel.sendAll(data); channel.closeWriting(); return true
+            }
         }
         #expect(try channel.receiveAll() == data + Bytes("yes\n"))
         #expect(try writer.wait().get())

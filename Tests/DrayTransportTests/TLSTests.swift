@@ -20,8 +20,14 @@ struct TLSFixture: Sendable {
         let other = try CertificateAuthority.create(commonName: "Other CA", validDays: 2)
         try CertificateAuthority.writePrivate(ca.pem, to: path("ca"))
         try CertificateAuthority.writePrivate(other.pem, to: path("other-ca"))
-        try save("server", ca.issue(commonName: "s", dnsNames: ["localhost"], ipAddresses: ["127.0.0.1", "::1"], isServer: true))
-        try save("expired", ca.issue(commonName: "s", dnsNames: ["localhost"], isServer: true, notBeforeSeconds: -9000, notAfterSeconds: -60))
+        try save(
+            "server",
+            ca.issue(commonName: "s", dnsNames: ["localhost"], ipAddresses: ["127.0.0.1", "::1"], isServer: true))
+        try save(
+            "expired",
+            ca.issue(
+                commonName: "s", dnsNames: ["localhost"], isServer: true, notBeforeSeconds: -9000, notAfterSeconds: -60)
+        )
         try save("client", ca.issue(commonName: "alice", dnsNames: ["alice.example"], isServer: false))
         try save("stranger", other.issue(commonName: "mallory", isServer: false))
         try CertificateAuthority.writePrivate(
@@ -63,7 +69,9 @@ struct TLSFixture: Sendable {
         let accepting = Background {
             Result { () throws(TLSError) in try TLSChannel(serverContext, over: b) }
         }
-        let connected = Result { () throws(TLSError) in try TLSChannel(clientContext, over: a, hostName: Bytes(text: host)) }
+        let connected = Result { () throws(TLSError) in
+            try TLSChannel(clientContext, over: a, hostName: Bytes(text: host))
+        }
         return (connected, accepting.wait())
     }
 
@@ -149,7 +157,8 @@ struct TLSFixture: Sendable {
         var server = fixture.server()
         server.peerVerification = .optional
         server.trust = .file(fixture.path("ca"))
-        #expect(reason(try run(server, fixture.client("stranger")).server).hasPrefix("TLS: certificate verify failed: "))
+        #expect(
+            reason(try run(server, fixture.client("stranger")).server).hasPrefix("TLS: certificate verify failed: "))
         #expect(reason(try run(server, fixture.client()).server) == "accepted")
     }
 
@@ -161,7 +170,8 @@ struct TLSFixture: Sendable {
         #expect(try client.get().session.cipherSuite == "ECDHE-ECDSA-AES128-GCM-SHA256")
         var strict = fixture.client()
         strict.minimumVersion = .tls13
-        #expect(reason(try run(server, strict).client) == "TLS: the peer refused the connection: alert protocol version")
+        #expect(
+            reason(try run(server, strict).client) == "TLS: the peer refused the connection: alert protocol version")
     }
 
     @Test func pinReplacesAuthorityAndName() throws {
@@ -223,7 +233,8 @@ struct TLSFixture: Sendable {
             try b.write(garbage)
             b.closeWriting()
             let context = try TLSContext(fixture.client())
-            let result = Result { () throws(TLSError) in try TLSChannel(context, over: a, hostName: Bytes("localhost")) }
+            let result = Result { () throws(TLSError) in try TLSChannel(context, over: a, hostName: Bytes("localhost"))
+            }
             #expect(reason(result).hasPrefix("TLS: handshake failed: "))
         }
     }

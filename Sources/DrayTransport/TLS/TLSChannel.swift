@@ -224,7 +224,9 @@ public final class TLSChannel: ByteChannel, @unchecked Sendable {
                 if transportEnded { return try ended(connection) }
                 return nil
             default:
-                if connection.buffers.pointee.inputEnded, connection.buffers.pointee.inputEnd == connection.buffers.pointee.inputStart {
+                if connection.buffers.pointee.inputEnded,
+                    connection.buffers.pointee.inputEnd == connection.buffers.pointee.inputStart
+                {
                     ERR_clear_error()
                     return try ended(connection)
                 }
@@ -331,7 +333,9 @@ public final class TLSChannel: ByteChannel, @unchecked Sendable {
                 buffers.pointee.inputEnd = rest
             }
             buffers.pointee.inputStart = 0
-            return (buffers.pointee.input + buffers.pointee.inputEnd, TLSBuffers.inputCapacity - buffers.pointee.inputEnd)
+            return (
+                buffers.pointee.input + buffers.pointee.inputEnd, TLSBuffers.inputCapacity - buffers.pointee.inputEnd
+            )
         }
         // Safe: OpenSSL takes whole records when it can, so there is always room for the rest of one.
         let count = try transport.read(

@@ -78,14 +78,16 @@ public final class TLSContext: Sendable {
             dray_SSL_CTX_set_min_proto_version(context, configuration.minimumVersion.rawValue) == 1,
             dray_SSL_CTX_set_max_proto_version(context, configuration.maximumVersion.rawValue) == 1
         else { throw TLSError("no protocol version is left") }
-        let options = SSL_OP_NO_RENEGOTIATION_ | SSL_OP_NO_COMPRESSION_ | SSL_OP_CIPHER_SERVER_PREFERENCE_ | SSL_OP_NO_TICKET_
+        let options =
+            SSL_OP_NO_RENEGOTIATION_ | SSL_OP_NO_COMPRESSION_ | SSL_OP_CIPHER_SERVER_PREFERENCE_ | SSL_OP_NO_TICKET_
         SSL_CTX_set_options(context, options)
         SSL_CTX_set_num_tickets(context, 0)
         _ = dray_SSL_CTX_set_session_cache_mode(context, 0)
         _ = dray_SSL_CTX_set_mode(context, 1 | 2)  // partial writes; a moved buffer may be retried
         SSL_CTX_set_default_passwd_cb(context) { _, _, _, _ in 0 }  // never ask on the terminal
 
-        let list = configuration.cipherList ?? Bytes(text: hasKeys ? "\(preSharedCipherList):\(cipherList)" : cipherList)
+        let list =
+            configuration.cipherList ?? Bytes(text: hasKeys ? "\(preSharedCipherList):\(cipherList)" : cipherList)
         guard list.withCString({ SSL_CTX_set_cipher_list(context, $0) }) == 1 else {
             throw TLSError("no usable cipher in \(list.displayText)")
         }
@@ -109,7 +111,9 @@ public final class TLSContext: Sendable {
     ) throws(TLSError) {
         guard let file = configuration.certificateFile else {
             if configuration.keyFile != nil { throw TLSError("a key file needs a certificate file") }
-            if configuration.role == .server, !hasKeys { throw TLSError("a server needs a certificate file or a pre-shared key file") }
+            if configuration.role == .server, !hasKeys {
+                throw TLSError("a server needs a certificate file or a pre-shared key file")
+            }
             return
         }
         _ = try contents(of: file, what: "certificate file")

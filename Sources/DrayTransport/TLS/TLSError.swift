@@ -39,13 +39,17 @@ enum OpenSSLErrors {
         guard code != 0 else { return "unknown error" }
         let reason = dray_ERR_GET_REASON(code)
         if dray_ERR_GET_LIB(code) == ERR_LIB_SSL, reason > alertOffset, reason < alertOffset + 256 {
-            let alert = String(cString: SSL_alert_desc_string_long(reason - alertOffset))
+            // OpenSSL's own table has no words for the alert of TLS 1.3 that matters most.
+            let alert =
+                reason - alertOffset == SSL_AD_CERTIFICATE_REQUIRED
+                ? "certificate required" : String(cString: SSL_alert_desc_string_long(reason - alertOffset))
             return "the peer refused the connection: alert \(alert)"
         }
         guard let text = ERR_reason_error_string(code) else { return "error \(code)" }
         let words = String(cString: text)
         switch words {
-        case "wrong version number", "http request", "https proxy request", "packet length too long", "record layer failure":
+        case "wrong version number", "http request", "https proxy request", "packet length too long",
+            "record layer failure":
             return "\(words) (the peer does not speak TLS here)"
         default: return words
         }
