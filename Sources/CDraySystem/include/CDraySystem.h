@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "DrayNetwork.h"
+
 /* Thin wrappers for calls that Swift cannot import: variadics, raw system calls, and calls that glibc declares only
    under _GNU_SOURCE (which must not be defined in a header). All return what the system call returns and leave errno. */
 
