@@ -268,7 +268,8 @@ extension FilterList {
         let name = merges[index].name
         guard name.contains(slash), !merges[index].flags.contains(.noInherit) else { return }
         let module = collapsedPath(settings.moduleDirectory)
-        let file = name.first == slash ? module.appendingComponent(Bytes(name.drop { $0 == slash })) : full + [slash] + name
+        let file =
+            name.first == slash ? module.appendingComponent(Bytes(name.drop { $0 == slash })) : full + [slash] + name
         let from = collapsedPath(collapsedPath(file).splitLastComponent.directory + [slash])
         guard full != from, full.hasPrefix(from), from.count == 1 || full[from.count] == slash else { return }
         var directory = from

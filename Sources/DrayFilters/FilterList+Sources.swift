@@ -35,7 +35,8 @@ extension FilterList {
     private func addPatterns(from file: Bytes, flags: FilterRule.Flags, kind: FilterFileKind) throws(TransferFailure) {
         let isStandardInput = file == Bytes("-") && !settings.amServer && kind == .option
         let text = try read(
-            file, kind: isStandardInput ? .standardInput : kind, isInclude: flags.contains(.include), origin: .typed, [])
+            file, kind: isStandardInput ? .standardInput : kind, isInclude: flags.contains(.include), origin: .typed, []
+        )
         if let text { try addLines(of: text, flags: flags, syntax: .oldPrefix, file: file, to: Place()) }
     }
 

@@ -39,7 +39,9 @@ public final class ImpliedNames {
         }
         if settings.relative {
             let marker = Bytes("/./")
-            if let at = name.indices.first(where: { name[$0...].starts(with: marker) }) { name = Bytes(name[(at + 3)...]) }
+            if let at = name.indices.first(where: { name[$0...].starts(with: marker) }) {
+                name = Bytes(name[(at + 3)...])
+            }
         } else {
             name = name.splitLastComponent.name
         }
