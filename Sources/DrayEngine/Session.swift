@@ -31,8 +31,8 @@ public struct SessionEnvironment: Sendable {
     public var ignoresNonreadable = false
     public var readOnly = false
     public var writeOnly = false
-    /// Reads a password or file list from standard input is never done here; a list already open.
-    public var filesFromDescriptor: Int32 = -1
+    /// Names of `--files-from`, already read by the sending side's command line.
+    public var filesFrom: [Bytes]?
 
     public init() {}
 }

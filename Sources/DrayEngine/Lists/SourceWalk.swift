@@ -65,6 +65,19 @@ final class SourceWalk {
 
     // MARK: - First list
 
+    /// `--files-from`: the names are arguments relative to `base`, confined to it.
+    func sendFirstList(_ names: [Bytes], base: Bytes) throws(TransferFailure) {
+        let slash = UInt8(ascii: "/")
+        var arguments: [Bytes] = []
+        for name in names {
+            let parts = name.fields { $0 == slash }.filter { $0 != Bytes("..") }
+            var argument = base + Bytes("/./") + Bytes(parts.joined(separator: [slash]))
+            if name.last == slash && !parts.isEmpty { argument.append(slash) }
+            arguments.append(argument)
+        }
+        try sendFirstList(arguments)
+    }
+
     /// Walks `arguments`, sends the first (or only) list and publishes it.
     func sendFirstList(_ arguments: [Bytes]) throws(TransferFailure) {
         let startBytes = session.writer.streamBytes
@@ -315,7 +328,7 @@ final class SourceWalk {
             case .enter(let directory):
                 let descriptor = openForListing(directory)
                 if descriptor < 0 { continue }
-                filters.enter(directory: Bytes(paths.path(directory)), descriptor: descriptor)
+                try filters.enter(directory: Bytes(paths.path(directory)), root: roots[Int(paths.root(directory))].display)
                 if !session.incremental { stack.append(.leave) }
                 let below = try sendContents(directory, descriptor, segment)
                 if session.incremental || !options.recursive {
@@ -552,10 +565,7 @@ final class SourceWalk {
         let entry = lists.directories.entry(index).pointee
         guard entry.flags.contains(.contentDirectory), !entry.flags.contains(.mountPoint) else { return }
         let directory = lists.directories.node(index).pointee.path
-        filters.moveTo(directory: Bytes(paths.path(directory)), root: paths.root(directory)) { prefix in
-            guard let id = prefix.withUnsafeBytes({ self.paths.find($0, root: self.paths.root(directory)) }) else { return -1 }
-            return self.cache.descriptor(id)
-        }
+        try filters.move(to: Bytes(paths.path(directory)), root: roots[Int(paths.root(directory))].display)
         let descriptor = openForListing(directory)
         if descriptor < 0 { return }
         if options.oneFileSystem > 0 {
