@@ -183,6 +183,16 @@ extension FilterList {
         }
     }
 
+    /// Captured from rsync 3.5.0.
+    @Test func deleteExcludedMarksAllButDirMerge() throws {
+        let pull = try makeList([":- .m", ":C", "-C", ":s .t", "+C zz"], side: .receiver, deleteExcluded: true)
+        #expect(try pull.wire(amSender: false) == [":- .m", ":C .cvsignore", "-Cs ", ":s .t", "+Cs zz"])
+        let push = try makeList([":- .m", ":s .t", ":r .u", "-s q"], deleteExcluded: true)
+        #expect(try push.wire(amSender: true) == [":r .u"])
+        let plain = try makeList([":- .m", ":w+p .q", ":s .t", ":r .u"])
+        #expect(try plain.wire(amSender: true) == [":- .m", ":w+p .q", ":r .u"])
+    }
+
     @Test func filterShortcutAndPartialDirectory() throws {
         let list = try makeList()
         for _ in 0..<3 { try list.addFilterShortcut() }
