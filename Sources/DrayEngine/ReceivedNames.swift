@@ -41,10 +41,10 @@ final class ReceivedNames: NameJudge {
         let isDirectory = mode & FileType.mask == FileType.directory
         if name == Bytes(".") || name == Bytes("/.") { return }
         if let filters, filters.rejectsReceived(name: name, isDirectory: isDirectory) {
-            throw ImpliedNames.rejectingExcluded(name)
+            throw TransferFailure.rejectingExcluded(name)
         }
         guard let implied else { return }
-        if !implied.allows(name: name, isDirectory: isDirectory) { throw ImpliedNames.rejectingUnrequested(name) }
+        if !implied.allows(name: name, isDirectory: isDirectory) { throw TransferFailure.rejectingUnrequested(name) }
         if isDirectory && implied.isOnlyParent(directory: name) {
             flags.remove([.topDirectory, .contentDirectory])
             flags.insert(.impliedDirectory)

@@ -5,6 +5,7 @@
 import DrayCore
 import DrayFiles
 import DrayFilters
+import DrayWire
 import Glibc
 
 extension Generator {

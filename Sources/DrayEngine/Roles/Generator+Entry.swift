@@ -87,10 +87,6 @@ extension Generator {
         switch type {
         case FileType.symlink where options.links:
             try handleSymlink(ndx, list, entry.pointee, parent, exists, status)
-        case FileType.characterDevice, FileType.blockDevice where options.devices && destination.isRoot && !options.dropDevices:
-            try handleNode(ndx, list, entry.pointee, parent, exists, status)
-        case FileType.fifo, FileType.socket where options.specials && !options.dropDevices:
-            try handleNode(ndx, list, entry.pointee, parent, exists, status)
         case FileType.regular: try handleRegular(ndx, list, entry, parent, exists, status)
         default:
             if (type == FileType.characterDevice || type == FileType.blockDevice || type == FileType.fifo || type == FileType.socket),

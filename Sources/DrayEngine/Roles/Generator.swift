@@ -5,6 +5,7 @@
 import DrayCore
 import DrayDelta
 import DrayFiles
+import DrayFilters
 import DrayWire
 import Glibc
 

@@ -4,6 +4,7 @@
 
 import DrayCore
 import DrayFiles
+import DrayWire
 import Glibc
 
 /// What is known of each group. Owned by the generator.
