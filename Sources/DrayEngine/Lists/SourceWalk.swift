@@ -92,6 +92,8 @@ final class SourceWalk {
             for index in try lists.directories.addDirectories(of: segment, parent: -1) where nextDirectory < 0 {
                 nextDirectory = firstListed(Int32(index))
             }
+            // Number 0 denotes the root when its entry leads the list.
+            if segment.count > 0, isRootEntry(segment, segment.entry(0).pointee) { segment.parentDirectory = 0 }
             lists.add(segment)
             if nextDirectory < 0 { try sendEOF() }
             // A receiver that sees exactly one entry waits for one more list before it chooses the destination.
@@ -110,6 +112,11 @@ final class SourceWalk {
         statistics.fileListSize += session.writer.streamBytes - startBytes
         publishStatistics()
         if !session.incremental { session.reporter.event(.fileListFinished(count: lists.knownCount)) }
+    }
+
+    private func isRootEntry(_ segment: FileSegment, _ entry: FileEntry) -> Bool {
+        let name = segment.name(entry)
+        return paths.path(entry.directory).count == 0 && name.count == 1 && name[0] == UInt8(ascii: ".")
     }
 
     private func publishStatistics() {
