@@ -147,3 +147,6 @@ struct DemoCommand: ParsableCommand {
         }
     }
 }
+
+/// Entry point of the program.
+public func migrateMain() { MigrateCommand.main() }

@@ -1,3 +1,3 @@
 import DrayMigrate
 
-MigrateCommand.main()
+migrateMain()
