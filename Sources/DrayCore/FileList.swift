@@ -85,6 +85,8 @@ public final class FileSegment: @unchecked Sendable {
     public var ndxStart: Int32
     /// Directory-table index of the directory whose contents these are; −1 for a list without one.
     public var parentDirectory: Int32 = -1
+    /// Directory-table index of the first directory among the sorted entries (incremental lists).
+    public var firstDirectory: Int32 = -1
     /// Digest bytes stored behind each regular file's name.
     public let checksumLength: Int
     private let entries: ChunkedStore<FileEntry>

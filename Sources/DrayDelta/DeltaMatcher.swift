@@ -95,7 +95,9 @@ public final class DeltaMatcher {
         if position + need <= available { return true }
         if position - literalStart >= Limits.literalPiece {
             // Whole pieces only, so that the cuts on the wire are those of one long run.
-            try hand(literalsUpTo: literalStart + (position - literalStart) / Limits.literalPiece * Limits.literalPiece, &sink)
+            try hand(
+                literalsUpTo: literalStart + (position - literalStart) / Limits.literalPiece * Limits.literalPiece,
+                &sink)
         }
         if literalStart > 0 {
             let start = unsafe buffer.baseAddress!
@@ -306,7 +308,8 @@ public final class DeltaMatcher {
                 let block = Int(aligned)
                 if ahead == 0 {
                     if has(block) { return markInPlace(block, table) }
-                } else if sum == 0, count == Int(blockLength), aligned * blockLength + blockLength <= length, has(block),
+                } else if sum == 0, count == Int(blockLength), aligned * blockLength + blockLength <= length,
+                    has(block),
                     try fill(ahead + count, &source, &sink)
                 {
                     position += ahead

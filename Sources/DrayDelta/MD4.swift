@@ -69,7 +69,9 @@ struct MD4 {
     }
 
     @inline(__always)
-    private static func rotate(_ value: UInt32, _ bits: UInt32) -> UInt32 { (value &<< bits) | (value &>> (32 &- bits)) }
+    private static func rotate(_ value: UInt32, _ bits: UInt32) -> UInt32 {
+        (value &<< bits) | (value &>> (32 &- bits))
+    }
 
     /// Runs the three rounds over `blocks` blocks of 64 bytes at `data`.
     private mutating func compress(_ data: UnsafeRawPointer, blocks: Int) {

@@ -31,8 +31,8 @@ public struct SessionEnvironment: Sendable {
     public var ignoresNonreadable = false
     public var readOnly = false
     public var writeOnly = false
-    /// Reads a password or file list from standard input is never done here; a list already open.
-    public var filesFromDescriptor: Int32 = -1
+    /// Names of `--files-from`, already read by the sending side's command line.
+    public var filesFrom: [Bytes]?
 
     public init() {}
 }
@@ -233,7 +233,7 @@ public final class Session: @unchecked Sendable {
             throw TransferFailure(.unsupported, lines: error.lines)
         }
         guard let name = AlgorithmNegotiation.winner(own: own, peer: peer, amServer: options.amServer),
-            let algorithm = ChecksumAlgorithm(name: name)
+            let algorithm = ChecksumAlgorithm(name: Bytes(text: name))
         else { throw AlgorithmNegotiation.failure(kind: "checksum", own: own, peer: peer, amServer: options.amServer) }
         transferChecksum = algorithm
         fileChecksum = algorithm
@@ -242,8 +242,8 @@ public final class Session: @unchecked Sendable {
 
     private func forced(_ name: String, _ automatic: ChecksumAlgorithm) throws(TransferFailure) -> ChecksumAlgorithm {
         if name.lowercased() == "auto" { return automatic }
-        guard let algorithm = ChecksumAlgorithm(name: name),
-            AlgorithmNegotiation.checksums.contains(algorithm.name)
+        guard let algorithm = ChecksumAlgorithm(name: Bytes(text: name)),
+            AlgorithmNegotiation.checksums.contains(algorithm.name.description)
         else { throw fail(.unsupported, "unknown checksum name: \(name)") }
         return algorithm
     }

@@ -137,13 +137,14 @@ import Testing
         #expect(sum.value == Self.reference(bytes[2301...]))
     }
 
-    @Test(arguments: [
-        (Int64(1), 700, 2, 1, 1, 700), (490_000, 700, 2, 0, 700, 700), (490_001, 700, 2, 1, 701, 700),
-        (1_000_000, 1000, 2, 0, 1000, 1000), (10_000_000, 3160, 2, 1760, 3165, 3160),
-        (100_000_000, 10_000, 3, 0, 10_000, 10_000), (1_000_000_000, 31_616, 3, 17_536, 31_630, 31_616),
-        (10_000_000_000, 100_000, 4, 0, 100_000, 100_000), ((1 << 34) + 1, 131_072, 4, 1, 131_073, 131_072),
-        (100_000_000_000, 131_072, 5, 59_392, 762_940, 316_224),
-    ] as [(Int64, Int32, Int32, Int32, Int32, Int32)])
+    @Test(
+        arguments: [
+            (Int64(1), 700, 2, 1, 1, 700), (490_000, 700, 2, 0, 700, 700), (490_001, 700, 2, 1, 701, 700),
+            (1_000_000, 1000, 2, 0, 1000, 1000), (10_000_000, 3160, 2, 1760, 3165, 3160),
+            (100_000_000, 10_000, 3, 0, 10_000, 10_000), (1_000_000_000, 31_616, 3, 17_536, 31_630, 31_616),
+            (10_000_000_000, 100_000, 4, 0, 100_000, 100_000), ((1 << 34) + 1, 131_072, 4, 1, 131_073, 131_072),
+            (100_000_000_000, 131_072, 5, 59_392, 762_940, 316_224),
+        ] as [(Int64, Int32, Int32, Int32, Int32, Int32)])
     func sumHeads(length: Int64, block: Int32, strong: Int32, remainder: Int32, count: Int32, oldBlock: Int32) {
         let head = SumHead.forBasis(
             length: length, protocolVersion: 32, blockSizeOption: 0, digestLength: 16, redo: false)
@@ -160,7 +161,8 @@ import Testing
 
     @Test func unfitLengthsHaveNoHead() {
         func head(_ length: Int64, _ option: Int32) -> SumHead? {
-            SumHead.forBasis(length: length, protocolVersion: 32, blockSizeOption: option, digestLength: 16, redo: false)
+            SumHead.forBasis(
+                length: length, protocolVersion: 32, blockSizeOption: option, digestLength: 16, redo: false)
         }
         #expect(head(0, 0) == SumHead())
         #expect(head(-1, 0) == nil)

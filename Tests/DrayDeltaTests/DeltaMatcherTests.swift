@@ -76,7 +76,8 @@ import Testing
             source, ChecksumTests.basis, block: 700, hasher: BlockHasher(.md5, seed: 1, seedFirst: true))
         #expect(
             tokens == [
-                .match(0), .literal(Bytes(source[700..<956])), .match(1), .literal(Bytes(source[1656..<2105])), .match(3),
+                .match(0), .literal(Bytes(source[700..<956])), .match(1), .literal(Bytes(source[1656..<2105])),
+                .match(3),
             ])
     }
 

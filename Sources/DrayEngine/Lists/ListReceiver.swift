@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayDelta
 import DrayFiles
 import DrayFilters
 import DrayWire
@@ -19,7 +20,7 @@ final class ListReceiver {
     private var statistics = TransferStatistics()
     private var finalListFreed = false
 
-    init(session: Session, judge: NameJudge?) {
+    init(session: Session, judge: (any NameJudge)?) {
         self.session = session
         format = FileListFormat(
             options: session.options, protocolVersion: session.protocolVersion, flags: session.flags,

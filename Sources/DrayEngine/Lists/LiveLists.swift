@@ -32,6 +32,7 @@ final class DirectoryTable: @unchecked Sendable {
     /// Adds the directories of a sorted segment in sorted order; returns the range of new indices.
     func addDirectories(of segment: FileSegment, parent: Int32) throws(TransferFailure) -> Range<Int> {
         let start = nodes.count
+        segment.firstDirectory = Int32(start)
         var previous: Int32 = -1
         for position in 0..<segment.count {
             let source = segment.entry(position).pointee

@@ -65,6 +65,19 @@ final class SourceWalk {
 
     // MARK: - First list
 
+    /// `--files-from`: the names are arguments relative to `base`, confined to it.
+    func sendFirstList(_ names: [Bytes], base: Bytes) throws(TransferFailure) {
+        let slash = UInt8(ascii: "/")
+        var arguments: [Bytes] = []
+        for name in names {
+            let parts = name.fields { $0 == slash }.filter { $0 != Bytes("..") }
+            var argument = base + Bytes("/./") + Bytes(parts.joined(separator: [slash]))
+            if name.last == slash && !parts.isEmpty { argument.append(slash) }
+            arguments.append(argument)
+        }
+        try sendFirstList(arguments)
+    }
+
     /// Walks `arguments`, sends the first (or only) list and publishes it.
     func sendFirstList(_ arguments: [Bytes]) throws(TransferFailure) {
         let startBytes = session.writer.streamBytes
@@ -79,6 +92,8 @@ final class SourceWalk {
             for index in try lists.directories.addDirectories(of: segment, parent: -1) where nextDirectory < 0 {
                 nextDirectory = firstListed(Int32(index))
             }
+            // Number 0 denotes the root when its entry leads the list.
+            if segment.count > 0, isRootEntry(segment, segment.entry(0).pointee) { segment.parentDirectory = 0 }
             lists.add(segment)
             if nextDirectory < 0 { try sendEOF() }
             // A receiver that sees exactly one entry waits for one more list before it chooses the destination.
@@ -97,6 +112,11 @@ final class SourceWalk {
         statistics.fileListSize += session.writer.streamBytes - startBytes
         publishStatistics()
         if !session.incremental { session.reporter.event(.fileListFinished(count: lists.knownCount)) }
+    }
+
+    private func isRootEntry(_ segment: FileSegment, _ entry: FileEntry) -> Bool {
+        let name = segment.name(entry)
+        return paths.path(entry.directory).count == 0 && name.count == 1 && name[0] == UInt8(ascii: ".")
     }
 
     private func publishStatistics() {
@@ -315,7 +335,7 @@ final class SourceWalk {
             case .enter(let directory):
                 let descriptor = openForListing(directory)
                 if descriptor < 0 { continue }
-                filters.enter(directory: Bytes(paths.path(directory)), descriptor: descriptor)
+                try filters.enter(directory: Bytes(paths.path(directory)), root: roots[Int(paths.root(directory))].display)
                 if !session.incremental { stack.append(.leave) }
                 let below = try sendContents(directory, descriptor, segment)
                 if session.incremental || !options.recursive {
@@ -552,10 +572,7 @@ final class SourceWalk {
         let entry = lists.directories.entry(index).pointee
         guard entry.flags.contains(.contentDirectory), !entry.flags.contains(.mountPoint) else { return }
         let directory = lists.directories.node(index).pointee.path
-        filters.moveTo(directory: Bytes(paths.path(directory)), root: paths.root(directory)) { prefix in
-            guard let id = prefix.withUnsafeBytes({ self.paths.find($0, root: self.paths.root(directory)) }) else { return -1 }
-            return self.cache.descriptor(id)
-        }
+        try filters.move(to: Bytes(paths.path(directory)), root: roots[Int(paths.root(directory))].display)
         let descriptor = openForListing(directory)
         if descriptor < 0 { return }
         if options.oneFileSystem > 0 {

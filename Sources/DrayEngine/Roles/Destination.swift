@@ -31,7 +31,10 @@ final class Destination: @unchecked Sendable {
             session.options.partialDirectory ?? (session.options.delayUpdates ? Bytes(".~tmp~") : nil)
     }
 
-    deinit { if root >= 0 { _ = FileSystem.close(root) } }
+    deinit {
+        if root >= 0 { _ = FileSystem.close(root) }
+        if openedTemp >= 0 { _ = FileSystem.close(openedTemp) }
+    }
 
     func makeCache() -> DirectoryCache {
         DirectoryCache(paths: paths) { [unowned self] _ in self.root }
@@ -293,5 +296,28 @@ final class Destination: @unchecked Sendable {
         }
         return true
     }
-}
 
+    // MARK: - Other directories (chapter 04 §1.2)
+
+    private var openedTemp: Int32 = -1
+
+    /// Checks `--temp-dir` and `--backup-dir` before anything is written.
+    func check() throws(TransferFailure) {
+        var status = FileStatus()
+        if let backup = options.backupDirectory, root >= 0 {
+            let code = backup.withCString { FileSystem.status(root, $0, follow: true, &status) }
+            if code == 0 && !status.isDirectory {
+                throw session.fail(.syntax, "The backup-dir is not a directory: \(backup.displayText)")
+            }
+        }
+        guard let temp = options.tempDirectory else { return }
+        let code = temp.withCString { FileSystem.status(root, $0, follow: true, &status) }
+        if code == ENOENT { throw session.fail(.syntax, "The temp-dir does not exist: \(temp.displayText)") }
+        if code != 0 { throw failure(.fileIO, Bytes("Failed to stat temp-dir ") + temp, code) }
+        if !status.isDirectory { throw session.fail(.syntax, "The temp-dir is not a directory: \(temp.displayText)") }
+        openedTemp = temp.withCString { FileSystem.open(root, $0, O_RDONLY | O_DIRECTORY) }
+    }
+
+    /// Descriptor of `--temp-dir`.
+    func tempDescriptor(_ path: Bytes) -> Int32 { openedTemp }
+}

@@ -1,0 +1,308 @@
+// Dray — runs one side of a transfer from set-up to goodbye.
+// Layer: Engine. Behaviour: chapter 01 §5.3, §7; chapter 03 §1.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayDelta
+import DrayFilters
+import DrayFiles
+import DrayWire
+import Glibc
+
+/// The client's side of an established connection.
+public enum EngineClient {
+    /// Pushes `sources` or pulls into `destination`. Failures are reported through the sink.
+    ///
+    /// - Parameters:
+    ///   - sources: local paths when sending; the remote paths as typed when receiving (for name checks).
+    ///   - destination: nil only lists.
+    /// - Returns: rsync's exit code.
+    public static func run(_ session: Session, sources: [Bytes], destination: Bytes?) -> ExitCode {
+        SideRun(session).run { run throws(TransferFailure) in
+            try session.exchangeVersions()
+            try session.negotiate()
+            try run.sendFilterList()
+            if session.options.amSender {
+                try run.send(sources)
+            } else {
+                try run.receive(destination, requested: sources)
+            }
+        }
+    }
+}
+
+/// The server's side: `--server` on standard streams, or a daemon connection after its handshake.
+public enum EngineServer {
+    /// Serves one transfer.
+    ///
+    /// - Parameter paths: sources when sending (the first word of the vector, the start directory, is already removed);
+    ///   the destination when receiving.
+    public static func run(_ session: Session, paths: [Bytes]) -> ExitCode {
+        SideRun(session).run { run throws(TransferFailure) in
+            try session.exchangeVersions()
+            try session.negotiate()
+            if let failure = run.moduleRefusal() { throw failure }
+            try run.receiveFilterList()
+            if session.options.amSender {
+                if paths.isEmpty && !session.options.transfersDirectories {
+                    throw session.fail(.syntax, "ERROR: do_server_sender called without args")
+                }
+                try run.send(paths.isEmpty ? [Bytes(".")] : paths)
+            } else {
+                try run.receive(paths.first ?? Bytes("."), requested: [])
+            }
+        }
+    }
+
+    /// Completes the set-up only to tell the client why nothing will be transferred (chapter 01 §3.6).
+    public static func refuse(_ session: Session, _ failure: TransferFailure) -> ExitCode {
+        SideRun(session).run { _ throws(TransferFailure) in
+            try session.exchangeVersions()
+            try session.negotiate()
+            throw failure
+        }
+    }
+}
+
+/// Both halves of a local copy in this process, joined by `channels`.
+public enum EngineLocal {
+    /// Copies `sources` to `destination` through the same roles as a remote transfer.
+    ///
+    /// - Parameters:
+    ///   - client: session of the sending half (`amSender`, not `amServer`).
+    ///   - server: session of the receiving half (`amServer`), on the other end of the client's channel.
+    public static func run(client: Session, server: Session, sources: [Bytes], destination: Bytes?) -> ExitCode {
+        let serverCode = Monitor(ExitCode.ok)
+        let thread = RoleThread {
+            let code = SideRun(server).run { run throws(TransferFailure) in
+                try server.exchangeVersions()
+                try server.negotiate()
+                try run.receive(destination ?? Bytes("."), requested: [])
+            }
+            serverCode.withLock { $0 = code }
+            server.channel.closeWriting()
+        }
+        guard let thread else { return .ipc }
+        let code = SideRun(client).run { run throws(TransferFailure) in
+            try client.exchangeVersions()
+            try client.negotiate()
+            try run.send(sources)
+        }
+        client.channel.closeWriting()
+        if code != .ok { client.channel.cancel() }
+        thread.join()
+        let other = serverCode.withLock { $0 }
+        return ExitCode(rawValue: max(code.rawValue, other.rawValue))
+    }
+}
+
+/// One side from start to end; turns every failure into messages and an exit code.
+final class SideRun {
+    private let session: Session
+    private var receiverThread: RoleThread?
+    private var role: RoleName
+    private var interruptionPartial = false
+
+    init(_ session: Session) {
+        self.session = session
+        role = session.role
+    }
+
+    func run(_ body: (SideRun) throws(TransferFailure) -> Void) -> ExitCode {
+        let writer = session.writer
+        session.reader.beforeWaiting = { () throws(TransferFailure) in try writer.flush() }
+        do throws(TransferFailure) {
+            try body(self)
+            try writer.flush()
+            finishStatistics()
+            return session.reporter.finalCode
+        } catch {
+            return end(error)
+        }
+    }
+
+    private func finishStatistics() {
+        let statistics = session.statistics.withLock { all -> TransferStatistics in
+            if all.bytesRead == 0 && all.bytesWritten == 0 {
+                all.bytesRead = session.reader.bytesReceived
+                all.bytesWritten = session.writer.bytesSent
+            }
+            all.protocolVersion = session.protocolVersion
+            return all
+        }
+        session.reporter.event(.statistics(statistics))
+    }
+
+    // MARK: - Failure
+
+    private func end(_ raised: TransferFailure) -> ExitCode {
+        var failure = raised
+        if let code = session.interruption, failure.code == .signal {
+            failure.code = code
+        }
+        if failure.role == nil { failure.role = role }
+        session.reporter.failure(failure, role: role)
+        announce(failure)
+        if let receiverThread {
+            // The peer answers or closes; afterwards nothing may hold the reader back.
+            session.channel.cancel()
+            receiverThread.join()
+        }
+        if failure.code == .ok && failure.cameFromPeer { return session.reporter.finalCode }
+        return failure.code
+    }
+
+    /// Tells the peer why this side leaves (protocol ≥ 31) and lets it read that.
+    private func announce(_ failure: TransferFailure) {
+        let writer = session.writer
+        let isSilent =
+            failure.code == .socketIO || failure.code == .protocolStream || failure.code == .userSignal1
+            || failure.code == .timeout || failure.code == .signal
+        guard writer.isFramed else {
+            try? writer.flush()
+            return
+        }
+        if session.protocolVersion >= 31 && !isSilent {
+            if !failure.cameFromPeer {
+                writer.queueMessage(.errorExit, value: failure.code.rawValue)
+            } else if failure.code != .ok || role == .unsplitReceiver {
+                writer.queueMessage(.errorExit, [])
+            }
+        }
+        if isSilent && failure.code != .signal && failure.code != .protocolStream { return }
+        writer.timeoutSeconds = 5
+        try? writer.flush()
+        if !isSilent && receiverThread == nil && (session.options.amDaemon || session.environment.isDaemonSocket) {
+            session.reader.messages = nil
+            session.reader.drain(milliseconds: 10_000)
+        }
+    }
+
+    // MARK: - Filter lists
+
+    private var listIsExchanged: Bool {
+        let options = session.options
+        let clientIsSender = options.amServer ? !options.amSender : options.amSender
+        return FilterList.listIsExchanged(
+            clientIsSender: clientIsSender, pruneEmptyDirs: options.pruneEmptyDirs, deletes: options.deletes,
+            deleteExcluded: options.deleteExcluded, protocolVersion: session.protocolVersion)
+    }
+
+    private func prepareFilters() {
+        session.filters.settings.protocolVersion = session.protocolVersion
+        if let directory = session.options.partialDirectory ?? (session.options.delayUpdates ? Bytes(".~tmp~") : nil),
+            !session.options.amServer || session.options.isLocal
+        {
+            session.filters.addPartialDirectory(directory)
+        }
+    }
+
+    func sendFilterList() throws(TransferFailure) {
+        prepareFilters()
+        if session.options.cvsExclude { try session.filters.addCVSExclude(.beforeExchange) }
+        if listIsExchanged {
+            for text in try session.filters.encodeForWire(
+                protocolVersion: session.protocolVersion, amSender: session.options.amSender)
+            {
+                try session.writer.int32(Int32(text.count))
+                try session.writer.bytes(text)
+            }
+            try session.writer.int32(0)
+        }
+        if session.options.cvsExclude { try session.filters.addCVSExclude(.afterExchange) }
+    }
+
+    func receiveFilterList() throws(TransferFailure) {
+        prepareFilters()
+        if listIsExchanged {
+            while true {
+                let length = UInt32(bitPattern: try session.reader.int32())
+                if length == 0 { break }
+                if length >= UInt32(Limits.lineBuffer) {
+                    throw TransferFailure(
+                        .outOfMemory, "[\(role.rawValue)] buffer overflow: recv_rules (file=\(#fileID), line=\(#line))",
+                        role: role)
+                }
+                try session.filters.addFromWire(
+                    try session.reader.bytes(Int(length)), protocolVersion: session.protocolVersion)
+            }
+        }
+        if session.options.cvsExclude { try session.filters.addCVSExclude(.afterExchange) }
+    }
+
+    /// Read-only and write-only modules (chapter 07 §12.7).
+    func moduleRefusal() -> TransferFailure? {
+        let options = session.options
+        if options.amSender {
+            if session.environment.writeOnly { return session.fail(.syntax, "ERROR: module is write only") }
+            if session.environment.readOnly && options.removeSourceFiles > 0 {
+                let word = options.removeSourceFiles == 1 ? "--remove-source-files" : "--remove-sent-files"
+                return session.fail(.syntax, "ERROR: \(word) cannot be used with a read-only module")
+            }
+        } else if session.environment.readOnly {
+            return session.fail(.syntax, "ERROR: module is read only")
+        }
+        return nil
+    }
+
+    // MARK: - Roles
+
+    func send(_ sources: [Bytes]) throws(TransferFailure) {
+        role = .sender
+        let walk = SourceWalk(session: session)
+        if let list = session.environment.filesFrom {
+            try walk.sendFirstList(list, base: sources.first ?? Bytes("."))
+        } else {
+            try walk.sendFirstList(sources)
+        }
+        if walk.lists.knownCount == 0 {
+            // Nothing to serve: the receiver ends as well.
+            try session.writer.flush()
+            if session.options.amServer { return }
+            session.reader.drain(milliseconds: 2_000)
+            return
+        }
+        try Sender(session: session, walk: walk).run()
+    }
+
+    func receive(_ destinationArgument: Bytes?, requested: [Bytes]) throws(TransferFailure) {
+        let judge = ReceivedNames.judge(session, requested: requested)
+        let listReceiver = ListReceiver(session: session, judge: judge)
+        try listReceiver.receiveFirst()
+        if listReceiver.lists.knownCount == 0 { return }
+        let destination = Destination(session: session, lists: listReceiver.lists, paths: listReceiver.paths)
+        try destination.choose(session.options.listOnly ? nil : destinationArgument)
+        try destination.check()
+        role = .generator
+        session.writer.role = .generator
+        session.reader.role = .receiver
+        session.reader.beforeWaiting = nil
+        session.reader.whileIdle = nil
+        session.reader.idleMilliseconds = -1
+        if session.options.timeoutSeconds > 0 {
+            session.reader.idleMilliseconds = 1000
+            session.reader.whileIdle = { [session] () throws(TransferFailure) in try session.checkReceiverTimeout() }
+        }
+        let events = ReceiverEvents()
+        let generator = Generator(session: session, destination: destination, lists: listReceiver.lists, events: events)
+        // Safe: the receiver is handed to its thread and not touched here until the thread was joined.
+        nonisolated(unsafe) let receiver = Receiver(
+            session: session, destination: destination, listReceiver: listReceiver, events: events)
+        guard let thread = RoleThread({ receiver.run() }) else { throw TransferFailure(.ipc) }
+        receiverThread = thread
+        try generator.run()
+        thread.join()
+        receiverThread = nil
+    }
+}
+
+extension Session {
+    /// Silence in both directions ends the receiving side.
+    func checkReceiverTimeout() throws(TransferFailure) {
+        let seconds = options.timeoutSeconds
+        let silent = (monotonicNanoseconds() &- reader.lastReadNanoseconds) / 1_000_000_000
+        if seconds > 0 && silent >= UInt64(seconds) {
+            throw TransferFailure(.timeout, "[receiver] io timeout after \(silent) seconds -- exiting", role: .receiver)
+        }
+    }
+}

@@ -1,0 +1,103 @@
+// Dray — filter rules as a role meets them while it walks directories.
+// Layer: Engine. Behaviour: chapter 06 §4, §8.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayFiles
+import DrayFilters
+import Glibc
+
+/// Applies the user's and the daemon's list, keeping per-directory rules in step with the walk. One role owns it.
+final class FilterWalk {
+    private let list: FilterList
+    private let daemon: FilterList?
+    private let side: FilterSide
+    private var entered: [Bytes] = []
+    private var root: Bytes?
+
+    init(session: Session, side: FilterSide) {
+        list = session.filters
+        daemon = session.daemonFilters
+        self.side = side
+    }
+
+    /// Whether any rule can matter.
+    var isActive: Bool { !list.isEmpty || !(daemon?.isEmpty ?? true) }
+
+    func excludes(_ path: Bytes, isDirectory: Bool) -> Bool {
+        if let daemon, daemon.decision(name: path, isDirectory: isDirectory, side: side) < 0 { return true }
+        return !list.isEmpty && list.decision(name: path, isDirectory: isDirectory, side: side) < 0
+    }
+
+    static func excludes(_ list: FilterList, _ path: Bytes, isDirectory: Bool) -> Bool {
+        !list.isEmpty && list.excludesPath(path, isDirectory: isDirectory)
+    }
+
+    /// Perishable rules do not protect inside a directory that goes away.
+    var ignoresPerishable: Bool {
+        get { list.ignoresPerishable }
+        set { list.ignoresPerishable = newValue }
+    }
+
+    /// Loads the per-directory rules of `directory` below `root` (absolute or relative to the process).
+    func enter(directory: Bytes, root: Bytes) throws(TransferFailure) {
+        if list.isEmpty { return }
+        if self.root != root {
+            self.root = root
+            list.settings.workingDirectory =
+                root.first == UInt8(ascii: "/") ? root : Session.currentDirectory().appendingComponent(root)
+        }
+        try list.enter(directory: directory)
+        entered.append(directory)
+    }
+
+    func leave() {
+        if entered.popLast() != nil { list.leave() }
+    }
+
+    /// Leaves and enters directories so that the rules of `directory` and its parents are loaded (lists that come
+    /// in depth-first order).
+    func move(to directory: Bytes, root: Bytes) throws(TransferFailure) {
+        if list.isEmpty { return }
+        if self.root != root { while !entered.isEmpty { leave() } }
+        while let top = entered.last, !Self.contains(top, directory) { leave() }
+        if entered.isEmpty { try enter(directory: [], root: root) }
+        while let top = entered.last, top != directory {
+            let rest = directory[(top.isEmpty ? 0 : top.count + 1)...]
+            let end = rest.firstIndex(of: UInt8(ascii: "/")) ?? directory.count
+            try enter(directory: Bytes(directory[..<end]), root: root)
+        }
+    }
+
+    private static func contains(_ parent: Bytes, _ path: Bytes) -> Bool {
+        parent.isEmpty || path == parent
+            || (path.count > parent.count && path[parent.count] == UInt8(ascii: "/") && path.hasPrefix(parent))
+    }
+}
+
+/// Reads files of rules from disk.
+public final class FilterFiles: FilterFileReader {
+    private let limit = 64 << 20
+    public init() {}
+
+    public func read(path: Bytes, kind: FilterFileKind) throws(FilterFileError) -> Bytes? {
+        let descriptor: Int32
+        if kind == .standardInput {
+            descriptor = 0
+        } else {
+            descriptor = path.withCString { FileSystem.open(FileSystem.workingDirectory, $0, O_RDONLY) }
+            if descriptor < 0 { throw FilterFileError(code: -descriptor) }
+        }
+        defer { if kind != .standardInput { _ = FileSystem.close(descriptor) } }
+        var text = Bytes()
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
+        defer { buffer.deallocate() }
+        while text.count < limit {
+            let count = FileSystem.read(descriptor, buffer)
+            if count < 0 { throw FilterFileError(code: Int32(-count)) }
+            if count == 0 { break }
+            text.append(contentsOf: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+        }
+        return text
+    }
+}

@@ -1,0 +1,254 @@
+// Dray — deletion of what the sender does not have.
+// Layer: Engine. Behaviour: chapter 04 §10.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayFiles
+import DrayFilters
+import DrayWire
+import Glibc
+
+extension Generator {
+    /// One pass over all content directories (`--delete-before`, `--delete-after`).
+    func deletePass() throws(TransferFailure) {
+        guard destination.root >= 0, destination.localName == nil,
+            let segment = lists.state.withLock({ $0.segments.first })
+        else { return }
+        for position in 0..<segment.count {
+            let entry = segment.entry(position).pointee
+            guard segment.isDirectory(entry), entry.flags.contains(.contentDirectory), !entry.flags.contains(.cleared) else { continue }
+            try deleteIn(segment, entry)
+        }
+    }
+
+    /// Deletes what stands in one directory but not in its list.
+    func deleteIn(_ list: FileSegment, _ directory: FileEntry) throws(TransferFailure) {
+        guard destination.root >= 0, destination.localName == nil else { return }
+        if session.reporter.ioError.contains(.general) && !options.ignoreErrors {
+            if !saidIOError {
+                saidIOError = true
+                session.reporter.info("IO error encountered -- skipping file deletion")
+            }
+            return
+        }
+        let isDot = list.name(directory).elementsEqual([UInt8(ascii: ".")])
+        let path = isDot && list.paths.path(directory.directory).count == 0 ? Bytes() : list.path(directory)
+        guard let id = path.withUnsafeBytes({ list.paths.find($0, root: 0) }) ?? (path.isEmpty ? 0 : nil),
+            let members = memberList(list, directory, id)
+        else {
+            // No entry lies in it: everything there is extra.
+            return try deleteExtras(path, id: nil, members: nil)
+        }
+        try deleteExtras(path, id: id, members: members)
+    }
+
+    /// The list in which the contents of a directory are named.
+    private func memberList(_ list: FileSegment, _ directory: FileEntry, _ id: Int32) -> FileSegment? {
+        if !session.incremental { return list }
+        return lists.state.withLock { state in
+            for segment in state.segments.reversed() where segment.parentDirectory >= 0 {
+                if lists.directories.node(Int(segment.parentDirectory)).pointee.path == id { return segment }
+            }
+            return nil
+        }
+    }
+
+    private struct Extra {
+        var name: Bytes
+        var status: FileStatus
+    }
+
+    private func deleteExtras(_ path: Bytes, id: Int32?, members: FileSegment?) throws(TransferFailure) {
+        let descriptor = path.withCString { ConfinedPath.openDirectory(destination.root, $0) }
+        if descriptor < 0 { return }
+        defer { _ = FileSystem.close(descriptor) }
+        var own = FileStatus()
+        _ = FileSystem.status(descriptor: descriptor, &own)
+        try filters.move(to: path, root: session.displayDirectory)
+        var extras: [Extra] = []
+        let version = session.protocolVersion
+        let code = DirectoryScan(bufferBytes: 32 * 1024).forEach(descriptor) { name, _ in
+            if let id, let members, members.find(directory: id, name: name, protocolVersion: version) != nil { return }
+            var status = FileStatus()
+            let cName = name.baseAddress!.assumingMemoryBound(to: CChar.self)
+            guard FileSystem.status(descriptor, cName, follow: false, &status) == 0 else { return }
+            let full = path.appendingComponent(Bytes(name))
+            if filters.isActive && filters.excludes(full, isDirectory: status.isDirectory) { return }
+            if options.oneFileSystem > 0 && status.isDirectory && status.device != own.device {
+                if options.info[.mount] >= 1 { session.reporter.info(Bytes("cannot delete mount point: ") + full) }
+                return
+            }
+            extras.append(Extra(name: Bytes(name), status: status))
+        }
+        if code != 0 {
+            session.reporter.noteIOError(.general)
+            session.reporter.systemError(.generator, Bytes("readdir(") + session.fullName(path) + Bytes(")"), code)
+            return
+        }
+        // The sorted list backwards: sub-directories first, last name first.
+        extras.sort { a, b in
+            a.status.isDirectory != b.status.isDirectory ? a.status.isDirectory : Self.follows(a, b)
+        }
+        for extra in extras {
+            let full = path.appendingComponent(extra.name)
+            if options.deleteMode == .delay {
+                delayedDeletions.append((full, extra.status.mode))
+            } else {
+                _ = try deleteItem(descriptor, extra.name, full, extra.status, device: own.device)
+            }
+        }
+    }
+
+    private static func follows(_ a: Extra, _ b: Extra) -> Bool {
+        a.name.withUnsafeBytes { x in
+            b.name.withUnsafeBytes { y in
+                let empty = UnsafeRawBufferPointer(start: nil, count: 0)
+                return FileOrder.comparePaths(
+                    PathPieces(directory: empty, name: x), a.status.isDirectory, PathPieces(directory: empty, name: y),
+                    b.status.isDirectory) > 0
+            }
+        }
+    }
+
+    /// `--delete-delay`: removes what was noted, after all updates.
+    func performDelayedDeletions() throws(TransferFailure) {
+        for (path, _) in delayedDeletions {
+            let (parentPath, last) = path.splitLastComponent
+            let parent = parentPath.withCString { ConfinedPath.openDirectory(destination.root, $0) }
+            if parent < 0 { continue }
+            defer { _ = FileSystem.close(parent) }
+            var status = FileStatus()
+            if last.withCString({ FileSystem.status(parent, $0, follow: false, &status) }) != 0 { continue }
+            _ = try deleteItem(parent, last, path, status, device: status.device)
+        }
+        delayedDeletions.removeAll()
+    }
+
+    /// Removes one item with everything in it.
+    ///
+    /// - Returns: whether it is gone.
+    @discardableResult
+    func deleteItem(
+        _ parent: Int32, _ itemName: Bytes, _ path: Bytes, _ status: FileStatus, device: UInt64, isMakingRoom: Bool = false
+    ) throws(TransferFailure) -> Bool {
+        if status.isDirectory {
+            if !(try emptyDirectory(parent, itemName, path, device: device, isMakingRoom: isMakingRoom)) {
+                session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
+                return false
+            }
+        }
+        if !isMakingRoom, let limit = options.maxDelete, deletionCount >= max(0, limit) {
+            deletionsSkipped += 1
+            return false
+        }
+        var code: Int32 = 0
+        var verb = "unlink"
+        if !options.dryRun {
+            let isOwnBackup = options.backupDirectory == nil && itemName.hasSuffix(options.backupSuffix)
+            if status.isDirectory {
+                verb = "rmdir"
+                code = itemName.withCString { FileSystem.unlink(parent, $0, isDirectory: true) }
+                if code == ENOTEMPTY || code == EEXIST {
+                    session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
+                    return false
+                }
+            } else if options.backup && !isOwnBackup {
+                verb = "make_backup"
+                if !Backup.make(destination, parent, itemName, path, keepsOriginal: false) { code = EIO }
+            } else {
+                code = itemName.withCString { FileSystem.unlink(parent, $0) }
+            }
+        }
+        if code != 0 && code != ENOENT {
+            session.reporter.systemError(
+                .generator, Bytes(text: "delete_file: \(verb)(") + path + Bytes(") failed"), code)
+            return false
+        }
+        if code == 0 {
+            deletionCount += isMakingRoom ? 0 : 1
+            deletedKinds.count(mode: status.mode)
+            announceDeletion(path, status.mode)
+        }
+        return true
+    }
+
+    private func announceDeletion(_ path: Bytes, _ mode: UInt32) {
+        let isDirectory = mode & FileType.mask == FileType.directory
+        if options.amServer && session.protocolVersion >= 29 {
+            if path.count < Limits.lineBuffer - 1 { writer.queueMessage(.deleted, isDirectory ? path + [0] : path) }
+            if options.amDaemon { session.reporter.event(.deleted(name: path, mode: mode)) }
+        } else {
+            session.reporter.event(.deleted(name: path, mode: mode))
+        }
+    }
+
+    /// Deletes a directory's contents; false if something had to stay.
+    private func emptyDirectory(
+        _ parent: Int32, _ itemName: Bytes, _ path: Bytes, device: UInt64, isMakingRoom: Bool
+    ) throws(TransferFailure) -> Bool {
+        let descriptor = itemName.withCString { FileSystem.open(parent, $0, O_RDONLY | O_DIRECTORY | O_NOFOLLOW) }
+        if descriptor < 0 { return true }
+        defer { _ = FileSystem.close(descriptor) }
+        var code: Int32 = 0
+        let names = DirectoryScan(bufferBytes: 32 * 1024).names(descriptor, code: &code)
+        var isEmpty = true
+        var extras: [Extra] = []
+        filters.ignoresPerishable = true
+        for item in names {
+            var status = FileStatus()
+            if item.withCString({ FileSystem.status(descriptor, $0, follow: false, &status) }) != 0 { continue }
+            let full = path.appendingComponent(item)
+            if filters.isActive && filters.excludes(full, isDirectory: status.isDirectory) {
+                isEmpty = false
+                continue
+            }
+            if status.isDirectory && status.device != device {
+                if options.info[.mount] >= 1 { session.reporter.info(Bytes("cannot delete mount point: ") + full) }
+                isEmpty = false
+                continue
+            }
+            extras.append(Extra(name: item, status: status))
+        }
+        filters.ignoresPerishable = false
+        if isMakingRoom && !extras.isEmpty && !(options.deletes || options.force) { return false }
+        extras.sort { a, b in
+            a.status.isDirectory != b.status.isDirectory ? a.status.isDirectory : Self.follows(a, b)
+        }
+        for extra in extras {
+            if !(try deleteItem(
+                descriptor, extra.name, path.appendingComponent(extra.name), extra.status, device: device,
+                isMakingRoom: isMakingRoom))
+            {
+                isEmpty = false
+            }
+            try breathe()
+        }
+        return isEmpty
+    }
+
+    /// Deletes an item of another kind so that an entry can take its place.
+    func makeRoom(
+        _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ status: FileStatus, _ what: StaticString
+    ) -> Bool {
+        let itemName = destination.localName ?? Bytes(list.name(entry))
+        do throws(TransferFailure) {
+            if try deleteItem(parent, itemName, list.path(entry), status, device: status.device, isMakingRoom: true) {
+                if status.isDirectory { cache.removeAll() }
+                return true
+            }
+        } catch {
+            return false
+        }
+        session.reporter.errorTransfer(Bytes("could not make way for new ") + Bytes(what) + Bytes(": ") + list.path(entry))
+        return false
+    }
+
+    /// `--delete-missing-args`
+    func deleteMissingArgument(
+        _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ status: FileStatus
+    ) throws(TransferFailure) {
+        let path = list.path(entry)
+        if filters.excludes(path, isDirectory: status.isDirectory) { return }
+        _ = try deleteItem(parent, Bytes(list.name(entry)), path, status, device: status.device)
+    }
+}

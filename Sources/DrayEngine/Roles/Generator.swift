@@ -1,0 +1,369 @@
+// Dray — the generator: walks the lists, compares, requests.
+// Layer: Engine. Behaviour: chapter 03 §1.2, §2; chapter 04 §2, §11.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayDelta
+import DrayFiles
+import DrayFilters
+import DrayWire
+import Glibc
+
+/// Runs on the thread that writes the connection of the receiving side.
+final class Generator {
+    let session: Session
+    let destination: Destination
+    let lists: LiveLists
+    let events: ReceiverEvents
+    var options: TransferOptions
+    let writer: WireWriter
+    let cache: DirectoryCache
+    let name = NameBuffer()
+    let otherName = NameBuffer()
+    var temporaryNames = TemporaryName()
+    let blockHasher: BlockHasher
+    let wholeHasher: StrongHasher
+    let sumBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
+    let filters: FilterWalk
+    var links = HardLinkGroups()
+
+    /// One list while its transfers are outstanding.
+    final class Progress {
+        let segment: FileSegment
+        var outstanding = 0
+        var redo = 0
+        init(_ segment: FileSegment) { self.segment = segment }
+    }
+    private var open: [Progress] = []
+    private var taken = 0
+    private var inFlight = 0
+    private var sinceFlush = 0
+    private var lastFlush = monotonicNanoseconds()
+    private var phasesDone = 0
+    private var redoQueue: [Int32] = []
+    private var requestsAllowed = true
+    /// Directories made before their own list arrived, by directory index.
+    var createdEarly: Set<Int32> = []
+    /// A directory (path) that could not be made: everything below is skipped (one list for everything).
+    var skippedPath: Bytes?
+    var deletedKinds = TransferStatistics.Kinds()
+    var deletionCount = 0
+    var deletionsSkipped = 0
+    var saidIOError = false
+    var delayedDeletions: [(path: Bytes, mode: UInt32)] = []
+    private var lastParent: Int32 = -1
+
+    init(session: Session, destination: Destination, lists: LiveLists, events: ReceiverEvents) {
+        self.session = session
+        self.destination = destination
+        self.lists = lists
+        self.events = events
+        options = session.options
+        writer = session.writer
+        cache = destination.makeCache()
+        blockHasher = BlockHasher(
+            session.transferChecksum, seed: session.checksumSeed,
+            seedFirst: session.flags.contains(.checksumSeedFix))
+        wholeHasher = StrongHasher(session.fileChecksum)
+        filters = FilterWalk(session: session, side: .receiver)
+    }
+
+    deinit { sumBuffer.deallocate() }
+
+    private var deletesLate: Bool { options.deleteMode == .after || options.deleteMode == .delay }
+
+    // MARK: - The run
+
+    func run() throws(TransferFailure) {
+        if options.deleteMode == .before && !options.listOnly { try deletePass() }
+        while let progress = try nextList() {
+            try walk(progress)
+            if !session.incremental { break }
+        }
+        if session.incremental {
+            // The last list counts as the end of phase 0.
+            while !open.isEmpty || phasesDone == 0 {
+                try finishLists(includingLast: true)
+                if phasesDone > 0 && open.isEmpty { break }
+                try waitForReceiver()
+            }
+        } else {
+            try writer.ndx(Ndx.done)
+            requestsAllowed = true
+            try drainRedo()
+            while phasesDone < 1 { try waitForReceiver() }
+        }
+        try drainRedo()
+        while open.contains(where: { $0.redo > 0 }) { try waitForReceiver() }
+        try finishPhases()
+    }
+
+    private func finishPhases() throws(TransferFailure) {
+        let version = session.protocolVersion
+        let counts = options.deletes || options.force
+        try writer.ndx(Ndx.done)
+        if version >= 29 && !options.delayUpdates { try writer.ndx(Ndx.done) }
+        if version >= 31 && !deletesLate {
+            if counts { try DeletionStatistics.write(deletedKinds, to: writer) }
+            if !options.delayUpdates { try writer.ndx(Ndx.done) }
+        }
+        while phasesDone < 2 { try waitForReceiver() }
+        if version >= 29 {
+            if options.delayUpdates {
+                try writer.ndx(Ndx.done)
+                if version >= 31 && !deletesLate { try writer.ndx(Ndx.done) }
+            }
+            while phasesDone < 3 { try waitForReceiver() }
+        }
+        if deletesLate && !options.listOnly {
+            if options.deleteMode == .delay { try performDelayedDeletions() } else { try deletePass() }
+        }
+        if version >= 31 {
+            if deletesLate {
+                if counts { try DeletionStatistics.write(deletedKinds, to: writer) }
+                try writer.ndx(Ndx.done)
+            }
+            while phasesDone < 4 { try waitForReceiver() }
+        }
+        touchUpAll()
+        if deletionsSkipped > 0 {
+            session.reporter.warning(
+                Bytes(text: "Deletions stopped due to --max-delete limit (\(deletionsSkipped) skipped)"))
+            session.reporter.noteIOError(.deleteLimit)
+        }
+        session.statistics.withLock { all in
+            all.deleted = deletedKinds
+            all.deletionsSkipped = deletionsSkipped
+        }
+        try writer.ndx(Ndx.done)
+        try writer.flush()
+    }
+
+    // MARK: - Lists
+
+    private func nextList() throws(TransferFailure) -> Progress? {
+        while true {
+            let (segment, complete) = lists.state.withLock { state -> (FileSegment?, Bool) in
+                let position = taken - state.dropped
+                return (position < state.segments.count ? state.segments[position] : nil, state.complete)
+            }
+            if let segment {
+                taken += 1
+                let progress = Progress(segment)
+                open.append(progress)
+                return progress
+            }
+            if complete { return nil }
+            try finishLists(includingLast: false)
+            try waitForReceiver()
+        }
+    }
+
+    private func walk(_ progress: Progress) throws(TransferFailure) {
+        let segment = progress.segment
+        requestsAllowed = session.incremental
+        if options.hardLinks > 0 { links.prepare(segment, dropsSingles: !session.incremental) }
+        var directoryIndex = segment.firstDirectory
+        if segment.parentDirectory >= 0 {
+            let index = Int(segment.parentDirectory)
+            let entry = lists.directories.entry(index)
+            let isRoot = lists.directories.node(index).pointee.parent < 0 && isDot(lists.directories.entries, entry.pointee)
+            if !isRoot {
+                try handle(segment.ndxStart - 1, lists.directories.entries, entry, directoryIndex: segment.parentDirectory)
+            }
+            if entry.pointee.flags.contains(.missingDirectory) {
+                return skipContents(segment)
+            }
+        }
+        for position in 0..<segment.count {
+            let entry = segment.entry(position)
+            let isDirectory = segment.isDirectory(entry.pointee)
+            let ndx = segment.ndxStart + Int32(position)
+            if isDirectory && session.incremental {
+                let index = directoryIndex
+                directoryIndex += 1
+                if entry.pointee.flags.contains(.cleared) { continue }
+                if segment.parentDirectory <= 0 && isDot(segment, entry.pointee) && index == 0 {
+                    // The root's own entry is handled here; its number is that of the list's directory.
+                    try handle(segment.ndxStart - 1, lists.directories.entries, lists.directories.entry(0), directoryIndex: 0)
+                    if lists.directories.entry(0).pointee.flags.contains(.missingDirectory) { return skipContents(segment) }
+                } else {
+                    createEarly(segment, entry.pointee, index)
+                }
+                continue
+            }
+            try handle(ndx, segment, entry, directoryIndex: -1)
+            try breathe()
+        }
+        try finishLists(includingLast: false)
+    }
+
+    private func isDot(_ list: FileSegment, _ entry: FileEntry) -> Bool {
+        let name = list.name(entry)
+        return name.count == 1 && name[0] == UInt8(ascii: ".") && list.paths.path(entry.directory).count == 0
+    }
+
+    private func skipContents(_ segment: FileSegment) {
+        var index = segment.firstDirectory
+        for position in 0..<segment.count where segment.isDirectory(segment.entry(position).pointee) {
+            lists.directories.entry(Int(index)).pointee.flags.insert(.missingDirectory)
+            index += 1
+        }
+    }
+
+    /// Looks at what the receiver says and lets requests out, every so often.
+    func breathe() throws(TransferFailure) {
+        sinceFlush += 1
+        if sinceFlush & 15 == 0 || inFlight > 200 { try process(events.take()) }
+        if writer.hasPendingData || writer.hasQueuedMessages {
+            if inFlight < 16 || sinceFlush >= 64 { try flush() }
+        }
+        if options.removeSourceFiles > 0 { while inFlight >= 50 { try waitForReceiver() } }
+        // Bounded memory for events and for what the peer must remember.
+        while inFlight >= 20_000 { try waitForReceiver() }
+    }
+
+    func flush() throws(TransferFailure) {
+        sinceFlush = 0
+        try writer.flush()
+    }
+
+    /// Finishes the oldest lists that have nothing outstanding.
+    private func finishLists(includingLast: Bool) throws(TransferFailure) {
+        guard session.incremental else { return }
+        try process(events.take())
+        while let first = open.first, first.outstanding == 0, first.redo == 0, open.count > 1 || includingLast {
+            open.removeFirst()
+            links.forget(first.segment)
+            if first.segment.parentDirectory >= 0 { touchUp(Int(first.segment.parentDirectory)) }
+            try writer.ndx(Ndx.done)
+        }
+    }
+
+    private func waitForReceiver() throws(TransferFailure) {
+        try flush()
+        let pending = events.wait(milliseconds: 250)
+        try process(pending)
+        if pending.isEmpty {
+            try session.checkGeneratorTimeout()
+            if writer.hasQueuedMessages { try writer.flush() }
+        }
+    }
+
+    private func progress(for ndx: Int32) -> Progress? {
+        // Requests concern few lists: the newest ones are asked for most.
+        for progress in open.reversed() where progress.segment.ndxStart - 1 <= ndx { return progress }
+        return nil
+    }
+
+    private func process(_ list: [ReceiverEvents.Event]) throws(TransferFailure) {
+        for event in list {
+            switch event {
+            case .phaseDone: phasesDone += 1
+            case .ended(let failure): throw failure
+            case .success(let ndx):
+                settle(ndx)
+                try finishedTransfer(ndx)
+            case .noSend(let ndx), .failed(let ndx):
+                if ndx < 0 { continue }
+                settle(ndx)
+                try abandonedTransfer(ndx)
+            case .redo(let ndx):
+                inFlight -= 1
+                if let progress = progress(for: ndx) {
+                    progress.outstanding -= 1
+                    progress.redo += 1
+                }
+                redoQueue.append(ndx)
+            }
+        }
+        if requestsAllowed { try drainRedo() }
+    }
+
+    private func settle(_ ndx: Int32) {
+        inFlight -= 1
+        progress(for: ndx)?.outstanding -= 1
+    }
+
+    func noteRequested(_ ndx: Int32) {
+        if options.dryRun { return }
+        inFlight += 1
+        progress(for: ndx)?.outstanding += 1
+    }
+
+    /// A member of a hard-link group waits for its leader: its list is not finished.
+    func noteWaiting(_ ndx: Int32) { progress(for: ndx)?.outstanding += 1 }
+    func noteNoLongerWaiting(_ ndx: Int32) { progress(for: ndx)?.outstanding -= 1 }
+
+    private func drainRedo() throws(TransferFailure) {
+        while !redoQueue.isEmpty {
+            let ndx = redoQueue.removeFirst()
+            progress(for: ndx)?.redo -= 1
+            guard let (list, entry) = lists.entry(ndx) else { continue }
+            try requestAgain(ndx, list, entry)
+        }
+    }
+
+    private func finishedTransfer(_ ndx: Int32) throws(TransferFailure) {
+        if options.removeSourceFiles > 0 { writer.queueMessage(.success, value: ndx) }
+        guard options.hardLinks > 0, let (list, entry) = lists.entry(ndx), entry.pointee.flags.contains(.hardLinked)
+        else { return }
+        try finishHardLinks(ndx, list, entry.pointee)
+    }
+
+    private func abandonedTransfer(_ ndx: Int32) throws(TransferFailure) {
+        guard options.hardLinks > 0, let (list, entry) = lists.entry(ndx), entry.pointee.flags.contains(.hardLinked)
+        else { return }
+        try replaceHardLinkLeader(ndx, list, entry.pointee)
+    }
+
+    // MARK: - Directories met in their parent's list
+
+    /// Makes a directory before its own list is handled, so that the parent's time can be set soon.
+    private func createEarly(_ list: FileSegment, _ entry: FileEntry, _ index: Int32) {
+        guard options.times, !options.omitDirTimes, !options.dryRun, !options.existingOnly, !options.listOnly,
+            destination.root >= 0, !lists.directories.entry(Int(index)).pointee.flags.contains(.missingDirectory)
+        else { return }
+        let parent = cache.descriptor(entry.directory)
+        guard parent >= 0 else { return }
+        if let daemon = session.daemonFilters, FilterWalk.excludes(daemon, list.path(entry), isDirectory: true) { return }
+        var status = FileStatus()
+        let cName = destination.name(list, entry, name)
+        if FileSystem.status(parent, cName, follow: false, &status) == ENOENT {
+            if FileSystem.makeDirectory(parent, cName, mode: list.mode(entry) & 0o700 | 0o700) == 0 {
+                createdEarly.insert(index)
+            }
+        }
+    }
+
+    // MARK: - Parents
+
+    /// Every entry's directory must itself be in the (only) list.
+    func checkParent(_ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
+        guard !session.incremental, entry.directory != 0, entry.directory != lastParent else { return }
+        let path = Bytes(list.paths.path(entry.directory))
+        let (parent, last) = path.splitLastComponent
+        let parentID = parent.withUnsafeBytes { list.paths.find($0, root: 0) } ?? -1
+        let position = last.withUnsafeBytes { raw in
+            parentID < 0 ? nil : list.find(directory: parentID, name: raw, protocolVersion: session.protocolVersion)
+        }
+        guard let position, list.isDirectory(list.entry(position).pointee) else {
+            if path == Bytes("/") { return }
+            throw TransferFailure(
+                .protocolIncompatible, lines: [Bytes("ABORTING due to invalid path from sender: ") + list.path(entry)])
+        }
+        lastParent = entry.directory
+    }
+}
+
+extension Session {
+    /// The generator decides on time-outs of the receiving side and keeps the connection alive.
+    func checkGeneratorTimeout() throws(TransferFailure) {
+        if let code = interruption { throw TransferFailure(code) }
+        let seconds = options.timeoutSeconds
+        guard seconds > 0, writer.isFramed else { return }
+        if monotonicNanoseconds() &- writer.lastWriteNanoseconds >= UInt64((seconds + 1) / 2) * 1_000_000_000 {
+            try writer.keepAlive()
+        }
+    }
+}

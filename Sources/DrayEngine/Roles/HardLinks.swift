@@ -1,0 +1,166 @@
+// Dray — hard-link groups on the receiving side.
+// Layer: Engine. Behaviour: chapter 04 §14.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayFiles
+import DrayWire
+import Glibc
+
+/// What is known of each group. Owned by the generator.
+struct HardLinkGroups {
+    struct Group {
+        /// Where a finished member lies: directory path id and name.
+        var finished: (directory: Int32, name: Bytes, path: Bytes)?
+        /// Index of the member whose data was asked for.
+        var leader: Int32?
+        /// Members that wait for the leader, in list order.
+        var waiting: [Int32] = []
+        /// Members without a destination that were passed over, in list order.
+        var deferred: [Int32] = []
+    }
+    var groups: [Int32: Group] = [:]
+    /// Last member of each group in a list being walked.
+    private var last: [Int32: Int32] = [:]
+
+    static func group(_ list: FileSegment, _ entry: FileEntry) -> Int32? {
+        guard entry.flags.contains(.hardLinked), let extra = list.extra(entry), extra.pointee.hardLinkGroup >= 0 else { return nil }
+        return extra.pointee.hardLinkGroup
+    }
+
+    /// Finds the last member of every group of a list; in a complete list a group of one is an ordinary file.
+    mutating func prepare(_ segment: FileSegment, dropsSingles: Bool) {
+        var counts: [Int32: Int] = [:]
+        for position in 0..<segment.count {
+            let entry = segment.entry(position).pointee
+            if entry.flags.contains(.cleared) { continue }
+            guard let group = Self.group(segment, entry) else { continue }
+            last[group] = segment.ndxStart + Int32(position)
+            counts[group, default: 0] += 1
+        }
+        guard dropsSingles else { return }
+        for position in 0..<segment.count {
+            let entry = segment.entry(position)
+            if let group = Self.group(segment, entry.pointee), counts[group] == 1 { entry.pointee.flags.remove(.hardLinked) }
+        }
+    }
+
+    mutating func forget(_ segment: FileSegment) {
+        if last.isEmpty { return }
+        for (group, ndx) in last where ndx >= segment.ndxStart && ndx <= segment.ndxEnd { last[group] = nil }
+    }
+
+    func isLast(_ group: Int32, _ ndx: Int32) -> Bool { last[group] == ndx }
+
+    /// `ndx` is being transferred for its group.
+    mutating func lead(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry) {
+        guard let group = Self.group(list, entry) else { return }
+        groups[group, default: Group()].leader = ndx
+    }
+}
+
+extension Generator {
+    /// Handles a member of a group when another member decides about it; true if there is nothing more to do.
+    func joinHardLink(
+        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ exists: Bool, _ status: FileStatus
+    ) throws(TransferFailure) -> Bool {
+        guard let number = HardLinkGroups.group(list, entry) else { return false }
+        var group = links.groups[number] ?? HardLinkGroups.Group()
+        defer { links.groups[number] = group }
+        if let finished = group.finished {
+            try link(ndx, list, entry, to: finished)
+            return true
+        }
+        if group.leader != nil {
+            group.waiting.append(ndx)
+            if !options.dryRun { noteWaiting(ndx) }
+            return true
+        }
+        let isRegular = list.mode(entry) & FileType.mask == FileType.regular
+        if !isRegular { return false }
+        if !exists && !links.isLast(number, ndx) {
+            group.deferred.append(ndx)
+            noteWaiting(ndx)
+            return true
+        }
+        return false
+    }
+
+    /// A member is complete: links the others to it.
+    func finishHardLinks(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
+        guard let number = HardLinkGroups.group(list, entry) else { return }
+        var group = links.groups[number] ?? HardLinkGroups.Group()
+        if group.finished != nil { return }
+        let finished = (entry.directory, destination.localName ?? Bytes(list.name(entry)), list.path(entry))
+        group.finished = finished
+        let others = group.deferred + group.waiting
+        let waitingCounted = !options.dryRun
+        let deferredCount = group.deferred.count
+        group.deferred = []
+        group.waiting = []
+        group.leader = nil
+        links.groups[number] = group
+        for (position, other) in others.enumerated() {
+            if position < deferredCount || waitingCounted { noteNoLongerWaiting(other) }
+            guard other != ndx, let (otherList, otherEntry) = lists.entry(other) else { continue }
+            try link(other, otherList, otherEntry.pointee, to: finished)
+        }
+    }
+
+    /// The leader could not be had: another member takes its place.
+    func replaceHardLinkLeader(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
+        guard let number = HardLinkGroups.group(list, entry), var group = links.groups[number], group.finished == nil else { return }
+        group.leader = nil
+        let next = group.waiting.popLast() ?? group.deferred.popLast()
+        links.groups[number] = group
+        guard let next, let (otherList, otherEntry) = lists.entry(next) else { return }
+        noteNoLongerWaiting(next)
+        let parent = cache.descriptor(otherEntry.pointee.directory)
+        var status = FileStatus()
+        let exists =
+            parent >= 0
+            && FileSystem.status(parent, destination.name(otherList, otherEntry.pointee, name), follow: false, &status) == 0
+        try handleRegular(next, otherList, otherEntry, parent, exists, status)
+    }
+
+    /// Makes one member a link of a finished one.
+    private func link(
+        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, to finished: (directory: Int32, name: Bytes, path: Bytes)
+    ) throws(TransferFailure) {
+        let parent = destination.root < 0 ? -ENOENT : cache.descriptor(entry.directory)
+        let source = destination.root < 0 ? -ENOENT : cache.descriptor(finished.directory)
+        var status = FileStatus()
+        let exists = parent >= 0 && FileSystem.status(parent, destination.name(list, entry, name), follow: false, &status) == 0
+        var leader = FileStatus()
+        if source >= 0 { _ = FileSystem.status(source, otherName.cString(finished.name), follow: false, &leader) }
+        if exists && leader.inode != 0 && status.inode == leader.inode && status.device == leader.device {
+            // Already the same file: only mentioned when unchanged items are wished.
+            var flags = differences(list, entry, exists: true, status: status, base: .localChange, xname: [])
+            flags.insert(.localChange)
+            return try report(ndx, flags, xname: [])
+        }
+        let sameKind = exists && status.type == list.mode(entry) & FileType.mask
+        if options.dryRun {
+            return try report(
+                ndx, differences(list, entry, exists: sameKind, status: status, base: .localChange, xname: finished.path),
+                xname: finished.path)
+        }
+        if parent < 0 || source < 0 { return }
+        if exists && status.isDirectory && !makeRoom(list, entry, parent, status, "hard link") { return }
+        if exists && options.backup && !status.isDirectory {
+            _ = Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: false)
+        }
+        let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory && !options.backup) { directory, new in
+            FileSystem.link(source, self.otherName.cString(finished.name), directory, new)
+        }
+        if code != 0 {
+            session.reporter.systemError(
+                .generator, Bytes("link ") + destination.display(list, entry) + Bytes(" => ") + finished.path + Bytes(" failed"), code)
+            return
+        }
+        try report(
+            ndx, differences(list, entry, exists: sameKind, status: status, base: .localChange, xname: finished.path),
+            xname: finished.path)
+        if options.removeSourceFiles == 1 { writer.queueMessage(.success, value: ndx) }
+    }
+}

@@ -1,0 +1,129 @@
+// Dray — partial files and backups: the places next to a file.
+// Layer: Engine. Behaviour: chapter 04 §7.3, §9.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayFiles
+import Glibc
+
+/// `D/base` of `--partial-dir=D`, for one file.
+struct PartialPlace {
+    let root: Destination
+    let parent: Int32
+    let directory: Bytes
+    let name: Bytes
+
+    /// An opened partial directory.
+    struct Held {
+        let descriptor: Int32
+        let parent: Int32
+        let directory: Bytes
+        let removable: Bool
+
+        func close() { _ = FileSystem.close(descriptor) }
+
+        func removeIfEmpty() {
+            guard removable else { return }
+            _ = directory.withCString { FileSystem.unlink(parent, $0, isDirectory: true) }
+        }
+    }
+
+    /// Opens the directory; makes a relative one when asked.
+    func open(create: Bool) -> Held? {
+        let isAbsolute = directory.first == UInt8(ascii: "/")
+        let base = isAbsolute ? FileSystem.workingDirectory : parent
+        return directory.withCString { path -> Held? in
+            var descriptor = FileSystem.open(base, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+            if descriptor < 0 && create && !isAbsolute {
+                if descriptor == -ENOTDIR || descriptor == -ELOOP { _ = FileSystem.unlink(base, path) }
+                _ = FileSystem.makeDirectory(base, path, mode: 0o700)
+                descriptor = FileSystem.open(base, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+            }
+            if descriptor < 0 { return nil }
+            return Held(descriptor: descriptor, parent: parent, directory: directory, removable: !isAbsolute)
+        }
+    }
+}
+
+/// Backups of what is about to be replaced or deleted.
+enum Backup {
+    struct Location {
+        let directory: Int32
+        let name: Bytes
+        let owned: Bool
+        func close() { if owned { _ = FileSystem.close(directory) } }
+    }
+
+    /// Where the backup of `path` goes; directories of `--backup-dir` are made.
+    static func location(_ destination: Destination, _ parent: Int32, _ path: Bytes, _ name: Bytes) -> Location? {
+        let options = destination.options
+        guard let backupDirectory = options.backupDirectory else {
+            return Location(directory: parent, name: name + options.backupSuffix, owned: false)
+        }
+        let (sub, last) = path.splitLastComponent
+        var current: Int32
+        let isAbsolute = backupDirectory.first == UInt8(ascii: "/")
+        let confined = destination.options.amDaemon
+        let base = isAbsolute && !confined ? FileSystem.workingDirectory : destination.root
+        current = FileSystem.open(base, isAbsolute && !confined ? "/" : ".", O_RDONLY | O_DIRECTORY)
+        if current < 0 { return nil }
+        let components = backupDirectory.appendingComponent(sub).fields { $0 == UInt8(ascii: "/") }
+        for component in components where component != Bytes(".") {
+            let next = component.withCString { name -> Int32 in
+                let flags = O_RDONLY | O_DIRECTORY | (confined ? O_NOFOLLOW : 0)
+                var descriptor = FileSystem.open(current, name, flags)
+                if descriptor == -ENOTDIR { _ = FileSystem.unlink(current, name) }
+                if descriptor < 0 {
+                    _ = FileSystem.makeDirectory(current, name, mode: 0o777)
+                    descriptor = FileSystem.open(current, name, flags)
+                }
+                return descriptor
+            }
+            _ = FileSystem.close(current)
+            if next < 0 {
+                destination.session.reporter.systemError(
+                    .receiver, Bytes("mkdir ") + destination.session.fullName(backupDirectory.appendingComponent(sub)) + Bytes(" failed"), -next)
+                return nil
+            }
+            current = next
+        }
+        return Location(directory: current, name: last + options.backupSuffix, owned: true)
+    }
+
+    /// Makes the backup of `name` in `parent`; true if nothing stands there or it was saved.
+    ///
+    /// - Parameter keepsOriginal: prefer a hard link, so that the name never vanishes; otherwise prefer a rename.
+    static func make(
+        _ destination: Destination, _ parent: Int32, _ name: Bytes, _ path: Bytes, keepsOriginal: Bool
+    ) -> Bool {
+        var status = FileStatus()
+        if name.withCString({ FileSystem.status(parent, $0, follow: false, &status) }) == ENOENT { return true }
+        if status.isDirectory { return true }
+        guard let place = location(destination, parent, path, name) else { return false }
+        defer { place.close() }
+        let reporter = destination.session.reporter
+        let code = name.withCString { old in
+            place.name.withCString { new -> Int32 in
+                if keepsOriginal {
+                    var code = FileSystem.link(parent, old, place.directory, new)
+                    if code == EEXIST {
+                        _ = FileSystem.unlink(place.directory, new)
+                        code = FileSystem.link(parent, old, place.directory, new)
+                    }
+                    if code == 0 { return 0 }
+                }
+                return FileSystem.rename(parent, old, place.directory, new)
+            }
+        }
+        if code != 0 {
+            reporter.systemError(
+                .receiver, Bytes("make_backup: rename ") + destination.session.fullName(path) + Bytes(" failed"), code)
+            return false
+        }
+        if destination.options.info[.backup] >= 1 {
+            let shown = (destination.options.backupDirectory ?? []).appendingComponent(path) + destination.options.backupSuffix
+            reporter.info(Bytes("backed up ") + path + Bytes(" to ") + shown)
+        }
+        return true
+    }
+}

@@ -1,0 +1,504 @@
+// Dray — receiving the data of one file and putting it in place.
+// Layer: Engine. Behaviour: chapter 03 §8, §10–§12; chapter 04 §6, §7, §8.
+// SPDX-License-Identifier: Apache-2.0
+
+import CDraySystem
+import DrayCore
+import DrayDelta
+import DrayFiles
+import DrayWire
+import Glibc
+
+extension Receiver {
+    /// Where the bytes of the running file go.
+    private struct Target {
+        var descriptor: Int32
+        /// Name of the temporary file in `directory`; empty when the destination is written in place.
+        var temporary: [CChar] = []
+        var directory: Int32
+        var isInPlace = false
+        /// The partial file itself is being completed.
+        var isPartialFile = false
+    }
+
+    private func opened(_ directory: Int32, _ name: UnsafePointer<CChar>, _ status: inout FileStatus) -> Int32 {
+        let descriptor = FileSystem.open(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+        if descriptor < 0 { return descriptor }
+        if FileSystem.status(descriptor: descriptor, &status) != 0 || !(status.isRegular || status.isDirectory) {
+            _ = FileSystem.close(descriptor)
+            return -ENOENT
+        }
+        return descriptor
+    }
+
+    /// Reads one reply's data; returns what the generator is to be told.
+    func receiveFile(
+        _ ndx: Int32, _ list: FileSegment, _ entry: UnsafeMutablePointer<FileEntry>, _ record: ItemRecord
+    ) throws(TransferFailure) -> ReceiverEvents.Event {
+        let isRedo = entry.pointee.flags.contains(.sent)
+        let parent = cache.descriptor(entry.pointee.directory)
+        if parent < 0 {
+            session.reporter.systemError(
+                .receiver, Bytes("recv_files: open of parent of ") + destination.display(list, entry.pointee)
+                    + Bytes(" failed"), -parent)
+            try discard()
+            return .failed(ndx)
+        }
+        var basisStatus = FileStatus()
+        var basisDescriptor: Int32 = -1
+        let cName = destination.name(list, entry.pointee, name)
+        var partialHold: PartialPlace.Held?
+        defer {
+            if basisDescriptor >= 0 { _ = FileSystem.close(basisDescriptor) }
+            partialHold?.close()
+        }
+        switch record.basisType {
+        case BasisType.partialDirectory:
+            if let directory = destination.partialDirectory {
+                let place = PartialPlace(
+                    root: destination, parent: parent, directory: directory, name: Bytes(list.name(entry.pointee)))
+                partialHold = place.open(create: false)
+                if let held = partialHold {
+                    basisDescriptor = opened(held.descriptor, otherName.cString(place.name), &basisStatus)
+                }
+            }
+        case BasisType.backup:
+            let backup = Backup.location(destination, parent, list.path(entry.pointee), Bytes(list.name(entry.pointee)))
+            if let backup {
+                basisDescriptor = opened(backup.directory, otherName.cString(backup.name), &basisStatus)
+                backup.close()
+            }
+        case BasisType.fuzzy...:
+            throw session.fail(
+                .protocolIncompatible, "rsync: refusing malicious fuzzy operation for \(record.xname.displayText)")
+        case ..<BasisType.destination:
+            throw session.fail(.protocolIncompatible, "invalid basis_dir index: \(record.basisType).")
+        default: break
+        }
+        if basisDescriptor < 0 && record.basisType != BasisType.backup {
+            basisDescriptor = opened(parent, cName, &basisStatus)
+        }
+        if basisDescriptor >= 0 && basisStatus.isDirectory {
+            session.reporter.errorTransfer(
+                Bytes("recv_files: ") + destination.display(list, entry.pointee) + Bytes(" is a directory"))
+            try discard()
+            return .failed(ndx)
+        }
+        var existing = FileStatus()
+        let exists = FileSystem.status(parent, cName, follow: false, &existing) == 0 && existing.isRegular
+        let mode = destination.finalMode(list.mode(entry.pointee), existing: exists ? existing : nil)
+
+        let completesPartial =
+            partialHold != nil && basisDescriptor >= 0 && session.flags.contains(.inplacePartialDirectory)
+            && record.basisType == BasisType.partialDirectory
+        guard var target = openTarget(list, entry.pointee, parent, cName, completesPartial ? partialHold : nil, existing, exists)
+        else {
+            try discard()
+            return .failed(ndx)
+        }
+        let outcome: Verification
+        do throws(TransferFailure) {
+            outcome = try receiveData(
+                target.descriptor, basisDescriptor, basisStatus.length, list, entry.pointee, record, inPlace: target.isInPlace || target.isPartialFile,
+                isRedo: isRedo, preallocateOld: existing.length)
+        } catch {
+            keepInterrupted(&target, list, entry.pointee, parent, mode)
+            throw error
+        }
+        if options.fsync {
+            let code = FileSystem.synchronize(descriptor: target.descriptor)
+            if code != 0 {
+                throw fatal(Bytes("fsync failed on ") + destination.display(list, entry.pointee), code)
+            }
+        }
+        return try conclude(outcome, &target, ndx, list, entry, parent, mode, existing, exists, isRedo, partialHold)
+    }
+
+    private func fatal(_ text: Bytes, _ code: Int32) -> TransferFailure {
+        TransferFailure(
+            .fileIO, lines: [Bytes("rsync: [receiver] ") + text + Bytes(text: ": \(errnoText(code)) (\(code))")],
+            role: .receiver)
+    }
+
+    private func openTarget(
+        _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ cName: UnsafePointer<CChar>,
+        _ partial: PartialPlace.Held?, _ existing: FileStatus, _ exists: Bool
+    ) -> Target? {
+        if let partial {
+            let descriptor = FileSystem.open(
+                partial.descriptor, otherName.cString(Bytes(list.name(entry))), O_RDWR | O_NOFOLLOW)
+            if descriptor >= 0 {
+                return Target(descriptor: descriptor, directory: partial.descriptor, isPartialFile: true)
+            }
+        }
+        if options.updatesInPlace {
+            var descriptor = FileSystem.open(parent, cName, O_WRONLY | O_CREAT | O_NOFOLLOW, mode: 0o600)
+            if descriptor == -EACCES { descriptor = FileSystem.open(parent, cName, O_WRONLY | O_NOFOLLOW) }
+            if descriptor == -EACCES && exists && existing.mode & 0o200 == 0 {
+                _ = FileSystem.setMode(parent, cName, existing.mode & 0o7777 | 0o200)
+                descriptor = FileSystem.open(parent, cName, O_WRONLY | O_NOFOLLOW)
+                _ = FileSystem.setMode(parent, cName, existing.mode & 0o7777)
+            }
+            if descriptor < 0 {
+                session.reporter.systemError(
+                    .receiver, Bytes("open ") + destination.display(list, entry) + Bytes(" failed"), -descriptor)
+                return nil
+            }
+            return Target(descriptor: descriptor, directory: parent, isInPlace: true)
+        }
+        var directory = parent
+        var hidden = true
+        if let temp = options.tempDirectory {
+            directory = destination.tempDescriptor(temp)
+            hidden = false
+            if directory < 0 { return nil }
+        }
+        let mode = (list.mode(entry) | 0o200) & 0o700
+        let base = destination.localName ?? Bytes(list.name(entry))
+        let (descriptor, temporary) = base.withUnsafeBytes {
+            temporaryNames.create(directory, base: $0, hidden: hidden, mode: mode)
+        }
+        if descriptor < 0 {
+            var shown = list.path(entry).splitLastComponent.directory
+            shown = shown.appendingComponent(Bytes(temporary.dropLast().map { UInt8(bitPattern: $0) }))
+            session.reporter.systemError(
+                .receiver, Bytes("mkstemp ") + session.fullName(shown) + Bytes(" failed"), -descriptor)
+            return nil
+        }
+        return Target(descriptor: descriptor, temporary: temporary, directory: directory)
+    }
+
+    // MARK: - Data
+
+    enum Verification { case good, bad }
+
+    /// Reads sum head, tokens and file sum, writing to `descriptor`.
+    private func receiveData(
+        _ descriptor: Int32, _ basisDescriptor: Int32, _ basisLength: Int64, _ list: FileSegment, _ entry: FileEntry,
+        _ record: ItemRecord, inPlace: Bool, isRedo: Bool, preallocateOld: Int64
+    ) throws(TransferFailure) -> Verification {
+        let head = try SumHead.read(from: reader, digestLength: session.transferChecksum.digestLength)
+        if options.preallocate && entry.length > 0 && (!inPlace || entry.length > preallocateOld) {
+            let keepSize: Int32 = options.sparse ? 0 : 1
+            if dray_fallocate(descriptor, keepSize, 0, off_t(entry.length)) != 0 {
+                session.reporter.systemError(
+                    .receiver, Bytes("do_fallocate ") + destination.display(list, entry), errno, level: .warning)
+            }
+        }
+        literalSeen = false
+        hasher.reset()
+        output.begin(descriptor, sparse: options.sparse, oldLength: inPlace ? preallocateOld : 0)
+        basis.begin(basisDescriptor)
+        if options.append != .off && !isRedo && head.count > 0 && inPlace {
+            try takePrefix(head.basisLength, basisDescriptor, descriptor, list, entry)
+        }
+        let skipsMatches = inPlace && (basisDescriptor >= 0)
+        while true {
+            let token = try reader.int32()
+            if token == 0 { break }
+            if token > 0 {
+                var left = Int(token)
+                literalSeen = true
+                statistics.literalData += Int64(token)
+                while left > 0 {
+                    let chunk = try reader.chunk(limit: left)
+                    left -= chunk.count
+                    hasher.update(chunk)
+                    let code = output.write(chunk)
+                    if code != 0 { throw writeFailure(list, entry, code) }
+                }
+                progress.advance(output.offset)
+                continue
+            }
+            try copyBlock(-(token + 1), head, basisDescriptor, skipsMatches, list, entry)
+            progress.advance(output.offset)
+        }
+        let (code, truncateCode) = output.finish(truncate: inPlace || options.preallocate)
+        if code != 0 { throw writeFailure(list, entry, code) }
+        if truncateCode != 0 {
+            session.reporter.systemError(
+                .receiver, Bytes("ftruncate failed on ") + destination.display(list, entry), truncateCode)
+        }
+        let expected = try reader.bytes(session.transferChecksum.digestLength)
+        return hasher.finish() == expected ? .good : .bad
+    }
+
+    private func writeFailure(_ list: FileSegment, _ entry: FileEntry, _ code: Int32) -> TransferFailure {
+        fatal(Bytes("write failed on ") + destination.display(list, entry), code)
+    }
+
+    /// `--append`: keeps (and for verify hashes) the first `length` bytes.
+    private func takePrefix(
+        _ length: Int64, _ basisDescriptor: Int32, _ descriptor: Int32, _ list: FileSegment, _ entry: FileEntry
+    ) throws(TransferFailure) {
+        var offset: Int64 = 0
+        while offset < length {
+            let wanted = Int(min(256 * 1024, length - offset))
+            if options.append == .verify {
+                let bytes = basis.bytes(at: offset, length: wanted)
+                if bytes.isEmpty { break }
+                hasher.update(bytes)
+                offset += Int64(bytes.count)
+            } else {
+                offset = length
+            }
+        }
+        var left = offset
+        while left > 0 {
+            let step = Int(min(left, 1 << 30))
+            _ = output.skip(step)
+            left -= Int64(step)
+        }
+    }
+
+    private func copyBlock(
+        _ block: Int32, _ head: SumHead, _ basisDescriptor: Int32, _ skipsMatches: Bool, _ list: FileSegment,
+        _ entry: FileEntry
+    ) throws(TransferFailure) {
+        guard block >= 0 && block < head.count else {
+            throw session.fail(
+                .protocolIncompatible, "Invalid block index \(block) (count=\(head.count)) [\(reader.who)]")
+        }
+        if basisDescriptor < 0 {
+            throw session.fail(
+                .protocolIncompatible,
+                "got a block match with no basis file for \(destination.display(list, entry).displayText) [\(reader.who)]")
+        }
+        let start = Int64(block) * Int64(head.blockLength)
+        var done = 0
+        let length = head.length(ofBlock: block)
+        statistics.matchedData += Int64(length)
+        let stays = skipsMatches && start == output.offset
+        while done < length {
+            let bytes = basis.bytes(at: start + Int64(done), length: length - done)
+            if bytes.isEmpty {
+                // The basis shrank: zeros keep the offsets right, the file sum will tell.
+                let zeros = Bytes(repeating: 0, count: length - done)
+                let code = zeros.withUnsafeBytes { raw in
+                    hasher.update(raw)
+                    return output.write(raw)
+                }
+                if code != 0 { throw writeFailure(list, entry, code) }
+                return
+            }
+            hasher.update(bytes)
+            let code = stays ? output.skip(bytes.count) : output.write(bytes)
+            if code != 0 { throw writeFailure(list, entry, code) }
+            done += bytes.count
+        }
+    }
+
+    /// Reads a reply whose data cannot be stored.
+    private func discard() throws(TransferFailure) {
+        let head = try SumHead.read(from: reader, digestLength: session.transferChecksum.digestLength)
+        while true {
+            let token = try reader.int32()
+            if token == 0 { break }
+            if token > 0 {
+                try reader.skip(Int(token))
+            } else if -(token + 1) >= head.count {
+                throw session.fail(
+                    .protocolIncompatible, "Invalid block index \(-(token + 1)) (count=\(head.count)) [\(reader.who)]")
+            }
+        }
+        try reader.skip(session.transferChecksum.digestLength)
+    }
+
+    // MARK: - Putting in place
+
+    private func conclude(
+        _ outcome: Verification, _ target: inout Target, _ ndx: Int32, _ list: FileSegment,
+        _ entry: UnsafeMutablePointer<FileEntry>, _ parent: Int32, _ mode: UInt32, _ existing: FileStatus, _ exists: Bool,
+        _ isRedo: Bool, _ partialHold: PartialPlace.Held?
+    ) throws(TransferFailure) -> ReceiverEvents.Event {
+        var kept = "discarded"
+        if outcome == .good {
+            let stored = store(&target, list, entry.pointee, parent, mode, choice: .exactTime, to: .final)
+            if target.isInPlace == false, let partialHold {
+                _ = FileSystem.unlink(partialHold.descriptor, otherName.cString(Bytes(list.name(entry.pointee))))
+                partialHold.removeIfEmpty()
+            }
+            if !stored { return .failed(ndx) }
+            if options.delayUpdates && destination.localName == nil && !target.isInPlace {
+                delayed.append(ndx)
+                return .failed(-1)
+            }
+            return .success(ndx)
+        }
+        if target.isInPlace {
+            _ = store(&target, list, entry.pointee, parent, mode, choice: .skipTime, to: .final)
+            kept = "retained"
+        } else if destination.partialDirectory != nil {
+            kept = store(&target, list, entry.pointee, parent, mode, choice: .skipTime, to: .partial) ? "put into partial-dir" : kept
+        } else if options.partial {
+            kept = store(&target, list, entry.pointee, parent, mode, choice: .skipTime, to: .final) ? "retained" : kept
+        } else {
+            dropTarget(&target)
+        }
+        let shown = destination.localName ?? list.path(entry.pointee)
+        if isRedo {
+            session.reporter.errorTransfer(
+                Bytes("ERROR: ") + shown + Bytes(text: " failed verification -- update \(kept)."))
+            return .failed(ndx)
+        }
+        entry.pointee.flags.insert(.sent)
+        session.reporter.warning(
+            Bytes("WARNING: ") + shown + Bytes(text: " failed verification -- update \(kept) (will try again)."))
+        return .redo(ndx)
+    }
+
+    private enum Place { case final, partial }
+
+    private func dropTarget(_ target: inout Target) {
+        if target.descriptor >= 0 { _ = FileSystem.close(target.descriptor) }
+        target.descriptor = -1
+        if !target.temporary.isEmpty {
+            _ = target.temporary.withUnsafeBufferPointer { FileSystem.unlink(target.directory, $0.baseAddress!) }
+        }
+    }
+
+    /// Backup, attributes, close, rename; false if the file did not reach its place (reported).
+    private func store(
+        _ target: inout Target, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ mode: UInt32,
+        choice: Destination.AttributeChoice, to wanted: Place
+    ) -> Bool {
+        var place = wanted
+        if place == .final && options.delayUpdates && !target.isInPlace && destination.localName == nil { place = .partial }
+        if place == .final && options.backup && !target.isInPlace {
+            if !Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true) {
+                dropTarget(&target)
+                return false
+            }
+        }
+        var status = FileStatus()
+        _ = FileSystem.status(descriptor: target.descriptor, &status)
+        let cName = destination.name(list, entry, name)
+        destination.setAttributes(
+            directory: target.directory, name: cName, descriptor: target.descriptor, list: list, entry: entry, mode: mode,
+            status: &status, choice: choice, role: .receiver)
+        let code = FileSystem.close(target.descriptor)
+        target.descriptor = -1
+        if code != 0 {
+            session.reporter.systemError(
+                .receiver, Bytes("close failed on ") + destination.display(list, entry), code)
+        }
+        if target.isInPlace { return code == 0 }
+        if target.isPartialFile {
+            if place == .partial { return true }
+            return finishRename(
+                FileSystem.rename(target.directory, otherName.cString(Bytes(list.name(entry))), parent, cName), target, list,
+                entry, parent)
+        }
+        if place == .partial, let directory = destination.partialDirectory {
+            let spot = PartialPlace(root: destination, parent: parent, directory: directory, name: Bytes(list.name(entry)))
+            guard let held = spot.open(create: true) else {
+                session.reporter.errorTransfer(
+                    Bytes("Unable to create partial-dir for ") + list.path(entry) + Bytes(" -- discarding ")
+                        + Bytes(options.delayUpdates && choice == .exactTime ? "completed file." : "partial file."))
+                dropTarget(&target)
+                return false
+            }
+            defer { held.close() }
+            let renamed = target.temporary.withUnsafeBufferPointer {
+                FileSystem.rename(target.directory, $0.baseAddress!, held.descriptor, otherName.cString(spot.name))
+            }
+            if renamed != 0 { dropTarget(&target) }
+            return renamed == 0
+        }
+        let renamed = target.temporary.withUnsafeBufferPointer {
+            FileSystem.rename(target.directory, $0.baseAddress!, parent, cName)
+        }
+        return finishRename(renamed, target, list, entry, parent)
+    }
+
+    private func finishRename(
+        _ code: Int32, _ target: Target, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32
+    ) -> Bool {
+        if code == 0 { return true }
+        var result = code
+        if code == EXDEV && !target.temporary.isEmpty {
+            result = copyAcross(target, list, entry, parent)
+            if result == 0 { return true }
+        }
+        let shown = Bytes(target.temporary.dropLast().map { UInt8(bitPattern: $0) })
+        session.reporter.systemError(
+            .receiver, Bytes("rename ") + session.fullName(list.path(entry).splitLastComponent.directory.appendingComponent(shown))
+                + Bytes(" -> \"") + list.path(entry) + Bytes("\""), result)
+        if !target.temporary.isEmpty {
+            _ = target.temporary.withUnsafeBufferPointer { FileSystem.unlink(target.directory, $0.baseAddress!) }
+        }
+        return false
+    }
+
+    /// `--temp-dir` on another file system: copies next to the destination, then renames there.
+    private func copyAcross(_ target: Target, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32) -> Int32 {
+        let source = target.temporary.withUnsafeBufferPointer { FileSystem.open(target.directory, $0.baseAddress!, O_RDONLY | O_NOFOLLOW) }
+        if source < 0 { return -source }
+        defer { _ = FileSystem.close(source) }
+        var status = FileStatus()
+        _ = FileSystem.status(descriptor: source, &status)
+        let base = Bytes(list.name(entry))
+        let (copy, temporary) = base.withUnsafeBytes {
+            temporaryNames.create(parent, base: $0, hidden: true, mode: 0o600)
+        }
+        if copy < 0 { return -copy }
+        var code: Int32 = 0
+        while code == 0 {
+            let count = dray_copy_file_range(source, copy, 1 << 30)
+            if count > 0 { continue }
+            if count == 0 { break }
+            code = errno == EXDEV || errno == EINVAL || errno == ENOSYS ? Self.copyByHand(source, copy) : errno
+            break
+        }
+        if code == 0 {
+            var now = FileStatus()
+            _ = FileSystem.status(descriptor: copy, &now)
+            destination.setAttributes(
+                directory: parent, name: name.cString(base), descriptor: copy, list: list, entry: entry,
+                mode: status.mode, status: &now, choice: .exactTime, role: .receiver)
+        }
+        _ = FileSystem.close(copy)
+        temporary.withUnsafeBufferPointer { pointer in
+            if code == 0 {
+                code = FileSystem.rename(parent, pointer.baseAddress!, parent, destination.name(list, entry, name))
+            }
+            if code != 0 { _ = FileSystem.unlink(parent, pointer.baseAddress!) }
+        }
+        _ = target.temporary.withUnsafeBufferPointer { FileSystem.unlink(target.directory, $0.baseAddress!) }
+        return code
+    }
+
+    static func copyByHand(_ source: Int32, _ copy: Int32) -> Int32 {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
+        defer { buffer.deallocate() }
+        while true {
+            let count = FileSystem.read(source, buffer)
+            if count == 0 { return 0 }
+            if count < 0 { return Int32(-count) }
+            let code = FileSystem.writeAll(copy, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+            if code != 0 { return code }
+        }
+    }
+
+    /// The run is ending in the middle of a file: keeps what the options ask to keep.
+    private func keepInterrupted(
+        _ target: inout Target, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ mode: UInt32
+    ) {
+        _ = output.flush()
+        if target.isInPlace || target.isPartialFile {
+            if target.isPartialFile {
+                _ = output.finish(truncate: true)
+            }
+            _ = FileSystem.close(target.descriptor)
+            target.descriptor = -1
+            return
+        }
+        guard literalSeen && (options.partial || destination.partialDirectory != nil) else { return dropTarget(&target) }
+        _ = output.finish(truncate: options.preallocate)
+        if destination.partialDirectory != nil {
+            _ = store(&target, list, entry, parent, mode, choice: .skipTime, to: .partial)
+        } else {
+            _ = store(&target, list, entry, parent, mode, choice: .epochTime, to: .final)
+        }
+    }
+}

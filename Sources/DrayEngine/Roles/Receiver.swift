@@ -1,0 +1,227 @@
+// Dray — the receiver: reads replies, stores files, verifies them.
+// Layer: Engine. Behaviour: chapter 03 §8, §10; chapter 04 §6, §7.
+// SPDX-License-Identifier: Apache-2.0
+
+import CDraySystem
+import DrayCore
+import DrayDelta
+import DrayFiles
+import DrayWire
+import Glibc
+
+/// Runs on its own thread, which is the only reader of the connection.
+final class Receiver {
+    let session: Session
+    let destination: Destination
+    let listReceiver: ListReceiver
+    let lists: LiveLists
+    let events: ReceiverEvents
+    let options: TransferOptions
+    let reader: WireReader
+    let cache: DirectoryCache
+    let name = NameBuffer()
+    let otherName = NameBuffer()
+    var temporaryNames = TemporaryName()
+    let output = OutputFile()
+    let basis = BasisWindow()
+    let hasher: StrongHasher
+    var statistics = TransferStatistics()
+    let progress: ProgressMeter
+    private var phase = 0
+    private let maxPhase: Int
+    private let reportsItems: Bool
+    /// Finished files that wait in the partial directory (`--delay-updates`), by index.
+    var delayed: [Int32] = []
+    /// Literal data of the running file has arrived.
+    var literalSeen = false
+
+    init(session: Session, destination: Destination, listReceiver: ListReceiver, events: ReceiverEvents) {
+        self.session = session
+        self.destination = destination
+        self.listReceiver = listReceiver
+        self.events = events
+        lists = listReceiver.lists
+        options = session.options
+        reader = session.reader
+        cache = destination.makeCache()
+        hasher = StrongHasher(session.transferChecksum, seed: session.checksumSeed)
+        progress = ProgressMeter(session: session, lists: lists)
+        maxPhase = session.protocolVersion >= 29 ? 2 : 1
+        reportsItems = options.logsItems && !options.amServer || options.logsItems && options.amDaemon
+    }
+
+    /// Reads until the goodbye; posts what the generator must know. Never throws: failures become events.
+    func run() {
+        do throws(TransferFailure) {
+            try loop()
+            try finish()
+        } catch {
+            publish()
+            events.post(.ended(error))
+        }
+    }
+
+    private func loop() throws(TransferFailure) {
+        session.onIndexMessage = { [unowned self] (code, ndx) throws(TransferFailure) in
+            if code == .noSend { self.events.post(.noSend(ndx)) }
+        }
+        while true {
+            let ndx = try reader.ndx()
+            if ndx == Ndx.done {
+                if session.incremental && !lists.isEmpty {
+                    let remaining = lists.dropFirst()
+                    if remaining { continue }
+                    listReceiver.noteFinalListFreed()
+                }
+                phase += 1
+                if phase == 2 && options.delayUpdates { publishDelayed() }
+                events.post(.phaseDone)
+                progress.phaseEnded()
+                if phase > maxPhase { return }
+                continue
+            }
+            if ndx == Ndx.deletionStatistics && session.protocolVersion >= 31 {
+                _ = try DeletionStatistics.read(from: reader)
+                continue
+            }
+            if ndx < 0 {
+                if try listReceiver.receiveControl(ndx) {
+                    events.wake()
+                    continue
+                }
+                throw session.fail(
+                    .protocolIncompatible, "Invalid file index: \(ndx) (-1 - \(lists.bounds.1)) [\(reader.who)]")
+            }
+            try handle(ndx)
+        }
+    }
+
+    /// After the last phase: statistics of a server sender, then the answer to the goodbye.
+    private func finish() throws(TransferFailure) {
+        publish()
+        if !options.amServer && session.environment.handshakeVersion != -2 {
+            let received = try reader.varlong30(3)
+            let sent = try reader.varlong30(3)
+            let total = try reader.varlong30(3)
+            var build: Int64 = 0
+            var transferTime: Int64 = 0
+            if session.protocolVersion >= 29 {
+                build = try reader.varlong30(3)
+                transferTime = try reader.varlong30(3)
+            }
+            session.statistics.withLock { all in
+                // What the peer read is what we wrote.
+                all.bytesWritten = received
+                all.bytesRead = sent
+                all.totalSize = total
+                all.fileListBuildMilliseconds = build
+                all.fileListTransferMilliseconds = transferTime
+            }
+        }
+        if session.protocolVersion >= 31 {
+            while true {
+                let ndx = try reader.ndx()
+                if ndx == Ndx.deletionStatistics {
+                    _ = try DeletionStatistics.read(from: reader)
+                    continue
+                }
+                if ndx != Ndx.done {
+                    throw session.fail(.protocolIncompatible, "Invalid packet at end of run (\(ndx)) [\(reader.who)]")
+                }
+                break
+            }
+            events.post(.phaseDone)
+        }
+        progress.finish()
+    }
+
+    private func publish() {
+        session.statistics.withLock { all in
+            all.transferredFiles = statistics.transferredFiles
+            all.transferredSize = statistics.transferredSize
+            all.literalData = statistics.literalData
+            all.matchedData = statistics.matchedData
+            all.created = statistics.created
+        }
+    }
+
+    // MARK: - One reply
+
+    private func handle(_ ndx: Int32) throws(TransferFailure) {
+        let record = try ItemRecord(from: reader)
+        guard let (list, entry) = lists.entry(ndx) else { throw lists.badIndex(ndx, "recv_files", reader.who) }
+        if entry.pointee.flags.contains(.cleared) {
+            throw session.fail(.protocolIncompatible, "rsync: refusing transfer of cleared file index \(ndx)")
+        }
+        if record.flags.contains(.isNew) { statistics.created.count(mode: list.mode(entry.pointee)) }
+        guard record.flags.contains(.transfer) else {
+            report(list, entry.pointee, record, before: false)
+            return
+        }
+        guard list.mode(entry.pointee) & FileType.mask == FileType.regular else {
+            throw session.fail(
+                .protocolIncompatible, "received request to transfer non-regular file: \(ndx) [\(reader.who)]")
+        }
+        if phase == 2 {
+            throw session.fail(.protocolIncompatible, "got transfer request in phase 2 [\(reader.who)]")
+        }
+        if let daemon = session.daemonFilters,
+            FilterWalk.excludes(daemon, list.path(entry.pointee), isDirectory: false)
+        {
+            throw TransferFailure(
+                .protocolIncompatible,
+                lines: [
+                    Bytes("ERROR: rejecting file transfer request for daemon excluded file: ")
+                        + list.path(entry.pointee)
+                ])
+        }
+        statistics.transferredFiles += 1
+        statistics.transferredSize += entry.pointee.length
+        if options.dryRun {
+            report(list, entry.pointee, record, before: false)
+            return
+        }
+        report(list, entry.pointee, record, before: true)
+        let start = reader.bytesReceived
+        progress.begin(ndx, list, entry.pointee, size: entry.pointee.length)
+        let outcome = try receiveFile(ndx, list, entry, record)
+        progress.end()
+        report(list, entry.pointee, record, before: false, data: reader.bytesReceived - start)
+        events.post(outcome)
+    }
+
+    private func report(_ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, before: Bool, data: Int64 = 0) {
+        guard reportsItems else { return }
+        var item = list.report(entry, flags: record.flags, xname: record.xname, sending: false)
+        item.dataBytes = data
+        session.reporter.event(.item(item, before: before))
+    }
+
+    /// `--delay-updates`: moves finished files to their final names, in list order.
+    private func publishDelayed() {
+        guard let directory = destination.partialDirectory else { return }
+        for ndx in delayed {
+            guard let (list, entry) = lists.entry(ndx) else { continue }
+            renameDelayed(list, entry.pointee, directory)
+            events.post(.success(ndx))
+        }
+        delayed.removeAll()
+    }
+
+    private func renameDelayed(_ list: FileSegment, _ entry: FileEntry, _ partial: Bytes) {
+        let parent = cache.descriptor(entry.directory)
+        guard parent >= 0 else { return }
+        let place = PartialPlace(root: destination, parent: parent, directory: partial, name: Bytes(list.name(entry)))
+        guard let held = place.open(create: false) else { return }
+        defer { held.close() }
+        if options.backup { _ = Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true) }
+        let code = FileSystem.rename(
+            held.descriptor, otherName.cString(place.name), parent, destination.name(list, entry, name))
+        if code != 0 {
+            session.reporter.systemError(
+                .receiver, Bytes("rename failed for ") + destination.display(list, entry) + Bytes(" (from ")
+                    + session.fullName(partial.appendingComponent(place.name)) + Bytes(")"), code)
+        }
+        held.removeIfEmpty()
+    }
+}
