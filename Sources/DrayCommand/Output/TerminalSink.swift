@@ -26,6 +26,7 @@ public final class TerminalSink: TransferEventSink {
         var progress: ProgressMeterText?
         var lastError: Bytes = []
         var headerPrinted = false
+        var hasErrorLine = false
     }
 
     private let options: TransferOptions
@@ -101,6 +102,9 @@ public final class TerminalSink: TransferEventSink {
     /// The last error text, for a termination message.
     public var lastError: Bytes { state.withLock { $0.lastError } }
 
+    /// Whether the closing `rsync error:` line was printed.
+    public var hasErrorLine: Bool { state.withLock { $0.hasErrorLine } }
+
     // MARK: - Events
 
     public func handle(_ event: TransferEvent) {
@@ -161,6 +165,7 @@ public final class TerminalSink: TransferEventSink {
         case .log: log?.write(text)
         case .warning, .error, .errorTransfer:
             if level != .warning { state.lastError = text }
+            if text.hasPrefix(Bytes("rsync error:")) || text.hasPrefix(Bytes("rsync warning:")) { state.hasErrorLine = true }
             closeLine(&state)
             flush(&state)
             writeAll(configuration.standardError, escaped(text))
