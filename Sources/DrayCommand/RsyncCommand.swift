@@ -116,9 +116,7 @@ struct RsyncCommand {
         let client = Session(
             options: command.options, channel: limited(near, command),
             filters: try makeFilters(command, command.options, sink), environment: try makeEnvironment(command), sink: sink)
-        var serverCommand = command
-        serverCommand.options = serverOptions
-        let serverSink = ServerSink(TerminalSink(serverOptions, ClientOptions()), serverOptions)
+        let serverSink = ServerSink(TerminalSink(serverOptions, ClientOptions()), serverOptions, client: sink)
         let server = Session(
             options: serverOptions, channel: far, filters: try makeFilters(command, serverOptions, nil),
             environment: SessionEnvironment(), sink: serverSink)
@@ -281,11 +279,14 @@ extension FamilyChoice {
 /// The sink of a server: texts go to standard error, notices of the destination to the client.
 final class ServerSink: TransferEventSink {
     private let terminal: TerminalSink
+    /// The client's sink in a local copy, which gets the listing.
+    private let client: TerminalSink?
     private let announcesDirectories: Bool
     private let session = Monitor<Session?>(nil)
 
-    init(_ terminal: TerminalSink, _ options: TransferOptions) {
+    init(_ terminal: TerminalSink, _ options: TransferOptions, client: TerminalSink? = nil) {
         self.terminal = terminal
+        self.client = client
         announcesDirectories = options.info[.name] > 0 || options.logsItems
     }
 
@@ -301,6 +302,7 @@ final class ServerSink: TransferEventSink {
         case .createdPath(let count, let path) where announcesDirectories:
             let word = count == 1 ? "directory" : "directories"
             session.withLock { $0 }?.reporter.info(Bytes(text: "created \(count) \(word) for ") + path)
+        case .listEntry: client?.handle(event)
         default: break
         }
     }

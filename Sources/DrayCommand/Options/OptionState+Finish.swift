@@ -31,7 +31,7 @@ extension OptionState {
         command.options = options
         command.client = client
         command.operands = operands
-        try UnsupportedOptions.check(command)
+        if context.refusesUnsupported { try UnsupportedOptions.check(command) }
         return command
     }
 
