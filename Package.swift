@@ -67,7 +67,7 @@ let package = Package(
         module(
             "DrayDaemon",
             ["DrayCore", "DrayWire", "DrayDelta", "DrayFilters", "DrayFiles", "DrayTransport", "DrayEngine"]),
-        module("Dray", ["DrayCore", "DrayWire", "DrayFiles", "DrayTransport", "DrayEngine", "DrayDaemon"]),
+        module("Dray", ["DrayCore", "DrayFilters", "DrayTransport", "DrayEngine"]),
 
         // MARK: Outer layer
         module(
@@ -81,13 +81,14 @@ let package = Package(
             [
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
-                "DrayCore", "COpenSSL",
+                "DrayCore", "DrayTransport",
             ]),
         program("DrayMain", ["DrayCommand"]),
         program("RsyncServerMain", ["DrayCommand"]),
         program("RsyncClientMain", ["DrayCommand"]),
         program("DrayMigrateMain", ["DrayMigrate"]),
 
+        .executableTarget(
         // MARK: Tests
         .target(
             name: "DrayTestSupport", dependencies: ["DrayCore"], path: "Tests/DrayTestSupport",
@@ -101,6 +102,7 @@ let package = Package(
         tests("DrayDaemonTests", ["DrayCore", "DrayDaemon", "DrayDelta"]),
         tests("DrayCommandTests", ["DrayCore", "DrayCommand"]),
         tests("DrayMigrateTests", ["DrayMigrate"]),
+        tests("DrayTests", ["Dray"]),
         tests("InteropTests", ["DrayCore"]),
     ],
     swiftLanguageModes: [.v6]

@@ -16,7 +16,8 @@ import Testing
             segment.append(
                 FileEntry(
                     nameOffset: offset, nameLength: UInt16(last.count), flags: [], directory: id,
-                    attributes: attributes.intern(.init(mode: isDirectory ? 0o040755 : 0o100644, uid: 0, gid: 0)), length: 0,
+                    attributes: attributes.intern(.init(mode: isDirectory ? 0o040755 : 0o100644, uid: 0, gid: 0)),
+                    length: 0,
                     mtime: 0, nanoseconds: 0, extra: -1))
         }
         segment.sort(protocolVersion: version)
@@ -39,7 +40,10 @@ import Testing
 
     @Test func oldOrderIsPlainBytes() throws {
         let names = Self.modern
-        let expected = [".", ".h/", ".hid", "a/", "a.c", "a/b", "b", "foo/", "foo ", "foo-a", "foo-x/", "foo.d/", "foo.txt", "foo/z"]
+        let expected = [
+            ".", ".h/", ".hid", "a/", "a.c", "a/b", "b", "foo/", "foo ", "foo-a", "foo-x/", "foo.d/", "foo.txt",
+            "foo/z",
+        ]
         #expect(try sorted(names.reversed(), version: 28) == expected)
     }
 
@@ -72,18 +76,23 @@ import Testing
     @Test func unsafeSymlinksAreRecognised() {
         let cases: [(String, String, Bool)] = [
             ("", "l", true), ("/abs", "l", true), ("a/../../x", "l", true), ("x/..", "l", true), ("..", "d/l", false),
-            ("../x", "l", true), ("../x", "d/l", false), ("../../x", "d/l", true), ("a", "l", false), ("..//..//y", "d/l", true),
+            ("../x", "l", true), ("../x", "d/l", false), ("../../x", "d/l", true), ("a", "l", false),
+            ("..//..//y", "d/l", true),
         ]
         for (target, path, expected) in cases {
-            #expect(SymlinkSafety.isUnsafe(target: Bytes(text: target), at: Bytes(text: path)) == expected, "\(target) at \(path)")
+            #expect(
+                SymlinkSafety.isUnsafe(target: Bytes(text: target), at: Bytes(text: path)) == expected,
+                "\(target) at \(path)")
         }
     }
 
-    @Test(arguments: [
-        ("D2775,F664", 0o100600, 0o100664), ("D2775,F664", 0o040700, 0o042775), ("u=rwX,go=rX", 0o100640, 0o100644),
-        ("u=rwX,go=rX", 0o040700, 0o040755), ("a-w", 0o100666, 0o100444), ("go=u", 0o100740, 0o100777), ("u+s", 0o100755, 0o104755),
-        ("+x", 0o100644, 0o100755),
-    ] as [(String, UInt32, UInt32)])
+    @Test(
+        arguments: [
+            ("D2775,F664", 0o100600, 0o100664), ("D2775,F664", 0o040700, 0o042775), ("u=rwX,go=rX", 0o100640, 0o100644),
+            ("u=rwX,go=rX", 0o040700, 0o040755), ("a-w", 0o100666, 0o100444), ("go=u", 0o100740, 0o100777),
+            ("u+s", 0o100755, 0o104755),
+            ("+x", 0o100644, 0o100755),
+        ] as [(String, UInt32, UInt32)])
     func chmodExpressionsApply(text: String, mode: UInt32, expected: UInt32) throws {
         let changes = try #require(ModeChanges([Bytes(text: text)]))
         #expect(changes.apply(mode) == expected, "\(String(changes.apply(mode), radix: 8))")

@@ -35,7 +35,8 @@ import Testing
     }
 
     private static let cases: [(String, Int32)] = [
-        ("", 0), (".", 0), ("sub", 0), ("sub/deep", 0), ("intree", 0), ("intree/deep", 0), ("winding", 0), ("climbs", ELOOP),
+        ("", 0), (".", 0), ("sub", 0), ("sub/deep", 0), ("intree", 0), ("intree/deep", 0), ("winding", 0),
+        ("climbs", ELOOP),
         ("absolute", ELOOP), ("loop", ELOOP), ("missing", ENOENT), ("sub/../sub", 0), ("../outside", ELOOP),
         ("sub/../../outside", ELOOP),
     ]

@@ -46,8 +46,10 @@ import Testing
         volume.asRoot = false
         #expect(
             settings.arguments(for: volume) == [
-                "--recursive", "--links", "--perms", "--devices", "--specials", "--times", "--owner", "--group", "--delete",
-                "--bwlimit=10000", "--human-readable", "--log-file=/dev/stdout", "--info=STATS2,PROGRESS2", "--compress", "--acls",
+                "--recursive", "--links", "--perms", "--devices", "--specials", "--times", "--owner", "--group",
+                "--delete",
+                "--bwlimit=10000", "--human-readable", "--log-file=/dev/stdout", "--info=STATS2,PROGRESS2",
+                "--compress", "--acls",
                 "--xattrs", "--checksum", "--sparse", "--no-inplace", "--omit-dir-times", "--exclude=lost+found",
             ])
         #expect(settings.backoffLimit == 3)
@@ -72,7 +74,8 @@ import Testing
     @Test(arguments: [
         ("--bwlimit=100", true), ("-z", true), ("-avz", true), ("--acls", true), ("--no-perms", true),
         ("--chmod=D2775,F664", true), ("--usermap=0-99:nobody,*:normal", true), ("--iconv=utf-8,latin1", true),
-        ("--exclude=*.tmp", true), ("-0", true), ("-e", true), ("--rsync-path=a;b", true), ("-H", false), ("-aHAX", false),
+        ("--exclude=*.tmp", true), ("-0", true), ("-e", true), ("--rsync-path=a;b", true), ("-H", false),
+        ("-aHAX", false),
         ("-T", false), ("--OPT", false), ("--a_b", false), ("--", false), ("-", false), ("ssh", false), ("foo'", false),
     ])
     func extrasFollowTheTruthTable(word: String, accepted: Bool) {
@@ -95,14 +98,19 @@ import Testing
         #expect(text(["RSYNC_OPT_DELETE": "maybe"]) == nil)
     }
 
-    @Test(arguments: ["", "[1]", "kind: Pod", "kind: MigrationController", "a: [", "{\"kind\":\"MigrationController\",\"apiVersion\":\"v1\",\"spec\":{}}"])
+    @Test(arguments: [
+        "", "[1]", "kind: Pod", "kind: MigrationController", "a: [",
+        "{\"kind\":\"MigrationController\",\"apiVersion\":\"v1\",\"spec\":{}}",
+    ])
     func malformedResourcesAreRefused(text: String) {
         #expect(throws: SettingsError.self) { try ControllerSettings(resource: text) }
     }
 
     @Test func jsonResourcesAreReadToo() throws {
         let settings = try ControllerSettings(
-            resource: #"{"apiVersion":"migration.openshift.io/v1alpha1","kind":"MigrationController","spec":{"rsync_opt_delete":false}}"#)
+            resource:
+                #"{"apiVersion":"migration.openshift.io/v1alpha1","kind":"MigrationController","spec":{"rsync_opt_delete":false}}"#
+        )
         #expect(!settings.delete)
     }
 }
@@ -114,7 +122,11 @@ import Testing
         #expect(record.percent == 10)
         #expect(record.rate == "14.53MB/s")
         #expect(record.controllerLine.utf8.count < 60)
-        let last = try #require(ProgressRecord(line: "\r         32.77K   0%    0.00kB/s    0:00:00  \r  1,048,576 100%  113.48MB/s    0:00:09 (xfr#3, to-chk=0/5)"))
+        let last = try #require(
+            ProgressRecord(
+                line:
+                    "\r         32.77K   0%    0.00kB/s    0:00:00  \r  1,048,576 100%  113.48MB/s    0:00:09 (xfr#3, to-chk=0/5)"
+            ))
         #expect(last.percent == 100)
         #expect(ProgressRecord(line: "100% done") == nil)
         #expect(ProgressRecord(line: "sending incremental file list") == nil)
@@ -127,6 +139,8 @@ import Testing
         tracker.begin(attempt: 2)
         tracker.note(try #require(ProgressRecord(line: "1 20% 2.0MB/s 0:00:01")))
         #expect(tracker.percent == 60)
-        #expect(tracker.json(event: "progress", extra: ["name": "a\"b"]) == #"{"attempt":2,"event":"progress","name":"a\"b","percent":60,"rate":"2.0MB/s"}"#)
+        #expect(
+            tracker.json(event: "progress", extra: ["name": "a\"b"])
+                == #"{"attempt":2,"event":"progress","name":"a\"b","percent":60,"rate":"2.0MB/s"}"#)
     }
 }

@@ -43,7 +43,8 @@ import Testing
 
     @Test(arguments: everyPieceSize)
     func decodesTheSimpleTree(piece: Int) throws {
-        let reader = WireReader(channel: ScriptedChannel(Self.simple + hex("ff 65") + Self.simpleSub, pieceSize: piece), role: .receiver)
+        let reader = WireReader(
+            channel: ScriptedChannel(Self.simple + hex("ff 65") + Self.simpleSub, pieceSize: piece), role: .receiver)
         let decoder = FileEntryDecoder(reader: reader, format: format(incremental: true))
         nonisolated(unsafe) var names: [Bytes?] = []
         decoder.mapUser = { id, name in
@@ -56,7 +57,9 @@ import Testing
         #expect(try decoder.next(into: first) == .end(ioError: 0))
         #expect(names == [Bytes("root")])
         first.sort(protocolVersion: 32)
-        #expect((0..<4).map { first.path(first.entry($0).pointee) } == [".", "a.txt", "link", "sub"].map { Bytes(text: $0) })
+        #expect(
+            (0..<4).map { first.path(first.entry($0).pointee) }
+                == [".", "a.txt", "link", "sub"].map { Bytes(text: $0) })
         let link = first.entry(2).pointee
         #expect(Bytes(first.linkTarget(link)) == Bytes("a.txt"))
         #expect(first.attributes(link).uid == 7)
@@ -78,18 +81,21 @@ import Testing
         let channel = ScriptedChannel()
         let writer = WireWriter(channel: channel, role: .sender)
         let encoder = FileEntryEncoder(
-            writer: writer, format: format(incremental: true), userName: { _ in Bytes("root") }, groupName: { _ in Bytes("root") })
+            writer: writer, format: format(incremental: true), userName: { _ in Bytes("root") },
+            groupName: { _ in Bytes("root") })
         let lists = Lists()
         let first = lists.segment(1)
         func add(
-            _ segment: FileSegment, _ directory: String, _ name: String, _ mode: UInt32, _ length: Int64, _ mtime: Int64,
+            _ segment: FileSegment, _ directory: String, _ name: String, _ mode: UInt32, _ length: Int64,
+            _ mtime: Int64,
             _ nanoseconds: UInt32 = 0, _ target: String = "", _ flags: FileEntryFlags = []
         ) throws {
             let id = try #require(Bytes(text: directory).withUnsafeBytes { lists.paths.intern($0, root: 0) })
             let entry = SourceEntry(mode: mode, length: length, mtime: mtime, nanoseconds: nanoseconds, uid: 0, gid: 0)
             try Bytes(text: name).withUnsafeBytes {
                 _ = try encoder.encode(
-                    entry, directory: id, name: $0, linkTarget: Bytes(text: target), flags: flags, checksum: [], into: segment)
+                    entry, directory: id, name: $0, linkTarget: Bytes(text: target), flags: flags, checksum: [],
+                    into: segment)
             }
         }
         try add(first, "", ".", 0o040755, 4096, 0x6593_7d26, 0, "", [.topDirectory, .contentDirectory])
@@ -135,10 +141,12 @@ import Testing
     }
 
     /// §14.5: specials and devices of several protocols.
-    @Test(arguments: [
-        (32, "98 18 04 \"fifo\" 00 00 00 65 25 7d 93 a4 11 00 00"), (30, "1c 01 04 \"fifo\" 00 00 00 65 25 7d 93 a4 11 00 00 00"),
-        (29, "1c 09 04 \"fifo\" 00 00 00 00 25 7d 93 65 a4 11 00 00 00 00 00 00"),
-    ] as [(Int32, String)])
+    @Test(
+        arguments: [
+            (32, "98 18 04 \"fifo\" 00 00 00 65 25 7d 93 a4 11 00 00"),
+            (30, "1c 01 04 \"fifo\" 00 00 00 65 25 7d 93 a4 11 00 00 00"),
+            (29, "1c 09 04 \"fifo\" 00 00 00 00 25 7d 93 65 a4 11 00 00 00 00 00 00"),
+        ] as [(Int32, String)])
     func decodesAFifo(version: Int32, bytes: String) throws {
         // The protocol-32 vector stands in a list whose flags are a varint: 0x18 needs one byte.
         let input = version == 32 ? hex("18 04 \"fifo\" 00 00 00 65 25 7d 93 a4 11 00 00") : hex(bytes)
@@ -156,7 +164,8 @@ import Testing
     @Test func idListsCarryNamesWithTheTerminator() throws {
         let reader = WireReader(
             channel: ScriptedChannel(
-                hex("01 06 \"daemon\" 03 03 \"sys\" 02 03 \"bin\" 00 04 \"root\" | 07 02 \"lp\" 00 04 \"root\"")), role: .receiver)
+                hex("01 06 \"daemon\" 03 03 \"sys\" 02 03 \"bin\" 00 04 \"root\" | 07 02 \"lp\" 00 04 \"root\"")),
+            role: .receiver)
         let decoder = FileEntryDecoder(reader: reader, format: format(incremental: false))
         let (users, groups) = try decoder.readIDLists()
         #expect(users.map(\.0) == [1, 3, 2, 0])
@@ -203,9 +212,11 @@ import Testing
             failure(hex("a0 18 01 61 00 06 00 65 25 7d 93 f0 ff ff ff ff a4 81 00 00"))?.lines
                 == [Bytes("wire value modtime_nsec out of range: -1 not in [0,999999999] [Receiver]")])
         #expect(
-            failure(hex("18 01 61 00 06 00 65 25 7d 93 ff a1 00 00 90 00"))?.lines.first == Bytes("overflow: linkname_len=4096"))
+            failure(hex("18 01 61 00 06 00 65 25 7d 93 ff a1 00 00 90 00"))?.lines.first
+                == Bytes("overflow: linkname_len=4096"))
         #expect(
-            failure(hex("82 18 01 61 05"), hardLinks: true)?.lines == [Bytes("hard-link reference out of range: 5 (1)")])
+            failure(hex("82 18 01 61 05"), hardLinks: true)?.lines == [Bytes("hard-link reference out of range: 5 (1)")]
+        )
         #expect(
             failure(hex("18 01 61 fc ff ff ff ff ff ff ff ff 65 25 7d 93 a4 81 00 00"))?.lines
                 == [Bytes("Offset underflow: file-length is negative")])

@@ -18,34 +18,38 @@ import Testing
         WireReader(channel: ScriptedChannel(bytes, pieceSize: piece), role: .receiver)
     }
 
-    @Test(arguments: [
-        (0, "00"), (1, "01"), (127, "7f"), (128, "80 80"), (255, "80 ff"), (256, "81 00"), (0x1FF, "81 ff"),
-        (16383, "bf ff"), (16384, "c0 00 40"), (65535, "c0 ff ff"), (0x1FFFFF, "df ff ff"), (0x200000, "e0 00 00 20"),
-        (0xFFF_FFFF, "ef ff ff ff"), (0x1000_0000, "f0 00 00 00 10"), (0x7FFF_FFFF, "f0 ff ff ff 7f"),
-        (-1, "f0 ff ff ff ff"), (Int32.min, "f0 00 00 00 80"),
-    ] as [(Int32, String)])
+    @Test(
+        arguments: [
+            (0, "00"), (1, "01"), (127, "7f"), (128, "80 80"), (255, "80 ff"), (256, "81 00"), (0x1FF, "81 ff"),
+            (16383, "bf ff"), (16384, "c0 00 40"), (65535, "c0 ff ff"), (0x1FFFFF, "df ff ff"),
+            (0x200000, "e0 00 00 20"),
+            (0xFFF_FFFF, "ef ff ff ff"), (0x1000_0000, "f0 00 00 00 10"), (0x7FFF_FFFF, "f0 ff ff ff 7f"),
+            (-1, "f0 ff ff ff ff"), (Int32.min, "f0 00 00 00 80"),
+        ] as [(Int32, String)])
     func varintMatchesTheTable(value: Int32, bytes: String) throws {
         #expect(try written { (w) throws(TransferFailure) in try w.varint(value) } == hex(bytes))
         for piece in everyPieceSize { #expect(try reader(hex(bytes), piece: piece).varint() == value) }
     }
 
-    @Test(arguments: [
-        (3, 0, "00 00 00"), (3, 46, "00 2e 00"), (3, 65535, "00 ff ff"), (3, 0x7FFFFF, "7f ff ff"),
-        (3, 0x800000, "80 00 00 80"), (3, 0xFFFFFF, "80 ff ff ff"), (3, 0x1000000, "81 00 00 00"),
-        (3, 0x3FFF_FFFF, "bf ff ff ff"), (3, 0x4000_0000, "c0 00 00 00 40"), (3, 1 << 32, "c1 00 00 00 00"),
-        (3, -1, "fc ff ff ff ff ff ff ff ff"), (4, 0, "00 00 00 00"), (4, 1_700_000_000, "65 00 f1 53"),
-        (4, 0x7FFF_FFFF, "7f ff ff ff"), (4, 0x8000_0000, "80 00 00 00 80"), (4, 0xFFFF_FFFF, "80 ff ff ff ff"),
-        (4, 1 << 32, "81 00 00 00 00"), (4, -1, "f8 ff ff ff ff ff ff ff ff"),
-    ] as [(Int, Int64, String)])
+    @Test(
+        arguments: [
+            (3, 0, "00 00 00"), (3, 46, "00 2e 00"), (3, 65535, "00 ff ff"), (3, 0x7FFFFF, "7f ff ff"),
+            (3, 0x800000, "80 00 00 80"), (3, 0xFFFFFF, "80 ff ff ff"), (3, 0x1000000, "81 00 00 00"),
+            (3, 0x3FFF_FFFF, "bf ff ff ff"), (3, 0x4000_0000, "c0 00 00 00 40"), (3, 1 << 32, "c1 00 00 00 00"),
+            (3, -1, "fc ff ff ff ff ff ff ff ff"), (4, 0, "00 00 00 00"), (4, 1_700_000_000, "65 00 f1 53"),
+            (4, 0x7FFF_FFFF, "7f ff ff ff"), (4, 0x8000_0000, "80 00 00 00 80"), (4, 0xFFFF_FFFF, "80 ff ff ff ff"),
+            (4, 1 << 32, "81 00 00 00 00"), (4, -1, "f8 ff ff ff ff ff ff ff ff"),
+        ] as [(Int, Int64, String)])
     func varlongMatchesTheTable(minimum: Int, value: Int64, bytes: String) throws {
         #expect(try written { (w) throws(TransferFailure) in try w.varlong(value, minimum) } == hex(bytes))
         for piece in everyPieceSize { #expect(try reader(hex(bytes), piece: piece).varlong(minimum) == value) }
     }
 
-    @Test(arguments: [
-        (0, "00 00 00 00"), (2_147_483_647, "ff ff ff 7f"), (2_147_483_648, "ff ff ff ff 00 00 00 80 00 00 00 00"),
-        (5_000_000_000, "ff ff ff ff 00 f2 05 2a 01 00 00 00"), (-1, "ff ff ff ff ff ff ff ff ff ff ff ff"),
-    ] as [(Int64, String)])
+    @Test(
+        arguments: [
+            (0, "00 00 00 00"), (2_147_483_647, "ff ff ff 7f"), (2_147_483_648, "ff ff ff ff 00 00 00 80 00 00 00 00"),
+            (5_000_000_000, "ff ff ff ff 00 f2 05 2a 01 00 00 00"), (-1, "ff ff ff ff ff ff ff ff ff ff ff ff"),
+        ] as [(Int64, String)])
     func longintMatchesTheTable(value: Int64, bytes: String) throws {
         #expect(try written { (w) throws(TransferFailure) in try w.longint(value) } == hex(bytes))
         for piece in everyPieceSize { #expect(try reader(hex(bytes), piece: piece).longint() == value) }
@@ -82,7 +86,8 @@ import Testing
     /// One writer, fresh state, in this order (chapter 01 §1.4).
     private static let ndxSequence: [(Int32, String)] = [
         (0, "01"), (1, "01"), (1, "fe 00 00"), (5, "04"), (258, "fd"), (512, "fe 00 fe"), (33280, "fe 80 00 82 00"),
-        (3, "fe 80 03 00 00"), (100_000, "fe 80 a0 86 01"), (-1, "00"), (100_001, "01"), (-101, "ff 64"), (-102, "ff 01"),
+        (3, "fe 80 03 00 00"), (100_000, "fe 80 a0 86 01"), (-1, "00"), (100_001, "01"), (-101, "ff 64"),
+        (-102, "ff 01"),
         (-2, "ff fe 80 02 00 00"), (-3, "ff 01"), (-104, "ff 65"),
     ]
 
@@ -111,7 +116,9 @@ import Testing
         // 0x7fffffff, then one more.
         let input = reader(hex("fe ff ff ff ff 01"))
         #expect(throws: Never.self) { try input.ndx() }
-        #expect(throws: TransferFailure(.protocolIncompatible, "Invalid file index: 2147483648 [receiver]", role: .receiver)) {
+        #expect(
+            throws: TransferFailure(.protocolIncompatible, "Invalid file index: 2147483648 [receiver]", role: .receiver)
+        ) {
             try input.ndx()
         }
     }
