@@ -49,7 +49,8 @@ enum DaemonCalls {
         if client.rsh != nil && !remote.usesTLS {
             let words = try RemoteShell.arguments(
                 shell: try RsyncCommand.shellWords(client), user: remote.user, host: remote.host,
-                family: client.family.transport, rsyncPath: client.rsyncPath, daemonOverShell: true, serverArguments: [])
+                family: client.family.transport, rsyncPath: client.rsyncPath, daemonOverShell: true, serverArguments: []
+            )
             let (channel, child) = try RemoteShell.spawn(
                 arguments: words, environment: [Bytes(text: "RSYNC_PORT=\(remote.port)")])
             return (channel, child)

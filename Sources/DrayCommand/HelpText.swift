@@ -39,7 +39,8 @@ enum VersionText {
             line += word
         }
         text += line + "\nOptimizations:\n    SIMD-roll, no asm-roll, openssl-crypto, no asm-MD5\n"
-        text += "Checksum list:\n    " + checksums.joined(separator: " ").replacingFirst("xxh64", "xxh64 (xxhash)") + "\n"
+        text +=
+            "Checksum list:\n    " + checksums.joined(separator: " ").replacingFirst("xxh64", "xxh64 (xxhash)") + "\n"
         text += "Compress list:\n    " + compressors.joined(separator: " ") + "\n"
         text += "Daemon auth list:\n    " + authentication.joined(separator: " ") + "\n"
         text += "\ndray comes without any warranty; see the licence (Apache-2.0) for details.\n"
@@ -47,7 +48,9 @@ enum VersionText {
     }()
 
     static let json: Bytes = {
-        func list(_ words: [String]) -> String { "[\n    " + words.map { "\"\($0)\"" }.joined(separator: ", ") + "\n  ]" }
+        func list(_ words: [String]) -> String {
+            "[\n    " + words.map { "\"\($0)\"" }.joined(separator: ", ") + "\n  ]"
+        }
         let flags = capabilities.map { "\"\($0.key)\": \($0.value)" }.joined(separator: ", ")
         let text = """
             {

@@ -130,7 +130,9 @@ public struct Operands: Sendable, Equatable {
         if let remote = RemoteOperand(first, port: port) {
             self = try Self.pull(operands, remote, port)
         } else if operands.count > 1, let remote = RemoteOperand(operands[operands.count - 1], port: port) {
-            if command.client.readBatch != nil { throw Self.error("remote destination is not allowed with --read-batch") }
+            if command.client.readBatch != nil {
+                throw Self.error("remote destination is not allowed with --read-batch")
+            }
             self = try Self.push(operands, remote, port)
         } else {
             self = try Self.local(operands, options, port)
@@ -153,11 +155,15 @@ public struct Operands: Sendable, Equatable {
         TransferFailure(.syntax, lines: [Bytes(text) + operand] + more)
     }
 
-    private static func pull(_ operands: [Bytes], _ remote: RemoteOperand, _ port: Int) throws(TransferFailure) -> Operands {
+    private static func pull(_ operands: [Bytes], _ remote: RemoteOperand, _ port: Int) throws(TransferFailure)
+        -> Operands
+    {
         var sources = operands
         var destination: Bytes?
         if operands.count > 1, let last = operands.last, last.first != UInt8(ascii: ":") {
-            if RemoteOperand(last, port: port) != nil { throw error("The source and destination cannot both be remote.") }
+            if RemoteOperand(last, port: port) != nil {
+                throw error("The source and destination cannot both be remote.")
+            }
             destination = last
             sources.removeLast()
             if last.isEmpty { throw error("Empty destination arg specified (use \".\" or see --old-args).") }
@@ -181,7 +187,9 @@ public struct Operands: Sendable, Equatable {
         return Operands(.pull, paths, destination, remote)
     }
 
-    private static func push(_ operands: [Bytes], _ remote: RemoteOperand, _ port: Int) throws(TransferFailure) -> Operands {
+    private static func push(_ operands: [Bytes], _ remote: RemoteOperand, _ port: Int) throws(TransferFailure)
+        -> Operands
+    {
         let sources = Array(operands.dropLast())
         try checkLocalSources(sources, port)
         var path = remote.path

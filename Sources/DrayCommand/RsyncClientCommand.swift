@@ -28,7 +28,8 @@ public func rsyncClientMain(_ arguments: [Bytes]) -> Int32 {
         }
         let delay = RetrySchedule.delaySeconds(attempt: attempt)
         attempt += 1
-        let note = "rsync-client: transfer broken (code \(code.rawValue)), attempt \(attempt) of \(retries) in \(delay) s\n"
+        let note =
+            "rsync-client: transfer broken (code \(code.rawValue)), attempt \(attempt) of \(retries) in \(delay) s\n"
         writeAll(STDERR_FILENO, Bytes(text: note))
         sleep(UInt32(delay))
     }

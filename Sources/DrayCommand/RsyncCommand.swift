@@ -115,7 +115,8 @@ struct RsyncCommand {
         serverOptions.clientInfo = Bytes(text: ".\(incremental)LsfxCIvu")
         let client = Session(
             options: command.options, channel: limited(near, command),
-            filters: try makeFilters(command, command.options, sink), environment: try makeEnvironment(command), sink: sink)
+            filters: try makeFilters(command, command.options, sink), environment: try makeEnvironment(command),
+            sink: sink)
         let serverSink = ServerSink(TerminalSink(serverOptions, ClientOptions()), serverOptions, client: sink)
         let server = Session(
             options: serverOptions, channel: far, filters: try makeFilters(command, serverOptions, nil),

@@ -16,7 +16,8 @@ enum SecludedArguments {
         while true {
             guard let byte = readByte(channel) else {
                 throw TransferFailure(
-                    .protocolStream, lines: [Bytes("rsync: connection unexpectedly closed (0 bytes received so far) [server]")],
+                    .protocolStream,
+                    lines: [Bytes("rsync: connection unexpectedly closed (0 bytes received so far) [server]")],
                     role: .server)
             }
             if byte != 0 {
@@ -49,7 +50,9 @@ enum SecludedArguments {
             defer { globfree(&found) }
             if operand.withCString({ glob($0, 0, nil, &found) }) == 0, found.gl_pathc > 0, let paths = found.gl_pathv {
                 for index in 0..<Int(found.gl_pathc) {
-                    if let path = paths[index] { result.append(Bytes(UnsafeRawBufferPointer(start: path, count: strlen(path)))) }
+                    if let path = paths[index] {
+                        result.append(Bytes(UnsafeRawBufferPointer(start: path, count: strlen(path))))
+                    }
                 }
             } else {
                 result.append(operand)

@@ -10,15 +10,18 @@ import Testing
 @Suite struct OperandsTests {
     /// Origin: chapter 01 §2.1. Fields: kind, user, host, port, path.
     @Test(arguments: [
-        ("h:p", "shell|-|h|0|p"), ("u@v@h:x", "shell|u@v|h|0|x"), ("u@[::1]:p", "shell|u|::1|0|p"), (":p", "shell|-||0|p"),
+        ("h:p", "shell|-|h|0|p"), ("u@v@h:x", "shell|u@v|h|0|x"), ("u@[::1]:p", "shell|u|::1|0|p"),
+        (":p", "shell|-||0|p"),
         ("h::m/p", "daemon|-|h|0|m/p"), ("::m", "daemon|-||0|m"), ("rsync://h/m/p", "daemon|-|h|0|m/p"),
-        ("RSYNC://u@h:99/m", "daemon|u|h|99|m"), ("rsync://[::1]:1/m", "daemon|-|::1|1|m"), ("rsync://h", "daemon|-|h|0|"),
+        ("RSYNC://u@h:99/m", "daemon|u|h|99|m"), ("rsync://[::1]:1/m", "daemon|-|::1|1|m"),
+        ("rsync://h", "daemon|-|h|0|"),
         ("rsyncs://h/m", "daemon|-|h|874|m"), ("rsyncs://h:5/m", "daemon|-|h|5|m"), ("h:", "shell|-|h|0|"),
     ])
     func remoteFormsAreRecognised(_ text: String, _ expected: String) throws {
         let remote = try #require(RemoteOperand(Bytes(text: text)))
         let user = remote.user?.displayText ?? "-"
-        #expect("\(remote.kind)|\(user)|\(remote.host.displayText)|\(remote.port)|\(remote.path.displayText)" == expected)
+        #expect(
+            "\(remote.kind)|\(user)|\(remote.host.displayText)|\(remote.port)|\(remote.path.displayText)" == expected)
     }
 
     @Test(arguments: ["host/a:b", "[::1]x:y", "./a:b", "a", "/a:b", "a[b:c"])

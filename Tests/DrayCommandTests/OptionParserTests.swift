@@ -35,10 +35,11 @@ import Testing
     }
 
     /// Origin: chapter 05 §1.4 and the real program's `--max-size` forwarding.
-    @Test(arguments: [
-        ("1.5kib+1", 1537), ("1mb-1", 999_999), (".5k", 512), ("1k", 1024), ("1KB", 1000), ("1K", 1024), ("7", 7),
-        ("7b", 7), ("b", 0), ("1.5m", 1_572_864), ("2g+1", 2_147_483_649), ("1tb", 1_000_000_000_000),
-    ] as [(String, Int64)])
+    @Test(
+        arguments: [
+            ("1.5kib+1", 1537), ("1mb-1", 999_999), (".5k", 512), ("1k", 1024), ("1KB", 1000), ("1K", 1024), ("7", 7),
+            ("7b", 7), ("b", 0), ("1.5m", 1_572_864), ("2g+1", 2_147_483_649), ("1tb", 1_000_000_000_000),
+        ] as [(String, Int64)])
     func sizesHaveUnits(_ text: String, _ value: Int64) throws {
         #expect(try SizeArgument.parse(Bytes(text: text), defaultUnit: UInt8(ascii: "b")) == value)
     }

@@ -36,13 +36,14 @@ import Testing
     }
 
     /// Origin: chapter 01 §9.5.
-    @Test(arguments: [
-        (["h:d s/", "."], ["d\\ s/"]), (["h:a b*[x]\\*\\y~$", "."], ["a\\ b*[x]\\*\\\\y~\\$"]),
-        (["h:-x", "."], ["./-x"]), (["h:~a", "."], ["\\~a"]), (["h:~a/b", "."], ["~a/b"]),
-        (["-R", "h:~a/b", "."], ["\\~a/b"]), (["-R", "h:~a/./b", "."], ["~a/./b"]),
-        (["--old-args", "h:a b*", "."], ["a b*"]), (["--old-args", "h:-x y", "."], ["./-x y"]),
-        (["h:", "."], ["."]), (["h:a", ":b", "."], ["a", "b"]),
-    ] as [([String], [String])])
+    @Test(
+        arguments: [
+            (["h:d s/", "."], ["d\\ s/"]), (["h:a b*[x]\\*\\y~$", "."], ["a\\ b*[x]\\*\\\\y~\\$"]),
+            (["h:-x", "."], ["./-x"]), (["h:~a", "."], ["\\~a"]), (["h:~a/b", "."], ["~a/b"]),
+            (["-R", "h:~a/b", "."], ["\\~a/b"]), (["-R", "h:~a/./b", "."], ["~a/./b"]),
+            (["--old-args", "h:a b*", "."], ["a b*"]), (["--old-args", "h:-x y", "."], ["./-x y"]),
+            (["h:", "."], ["."]), (["h:a", ":b", "."], ["a", "b"]),
+        ] as [([String], [String])])
     func pathsAreEscapedForTheShell(_ line: [String], _ expected: [String]) throws {
         let result = try vector(line.map { Bytes(text: $0) })
         #expect(Array(result[(result.firstIndex(of: ".")! + 1)...]) == expected)

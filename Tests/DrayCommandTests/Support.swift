@@ -67,7 +67,8 @@ enum Reference {
         let lines = output(command).split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         guard let start = lines.firstIndex(of: "rsync") else { return lines }
         let rest = lines[(start + 1)...]
-        let end = rest.firstIndex { $0.hasPrefix("rsync: ") || $0.hasPrefix("rsync error") || $0.isEmpty } ?? rest.endIndex
+        let end =
+            rest.firstIndex { $0.hasPrefix("rsync: ") || $0.hasPrefix("rsync error") || $0.isEmpty } ?? rest.endIndex
         return Array(rest[..<end])
     }
 }

@@ -61,7 +61,8 @@ extension DebugLevels.Flag: OutputCategory {
                 (.iconv, 1),
             ],
             [
-                (.acl, 1), (.backup, 1), (.connect, 2), (.del, 2), (.deltasum, 2), (.exit, 1), (.filter, 2), (.flist, 2),
+                (.acl, 1), (.backup, 1), (.connect, 2), (.del, 2), (.deltasum, 2), (.exit, 1), (.filter, 2),
+                (.flist, 2),
                 (.fuzzy, 1), (.genr, 1), (.own, 1), (.recv, 1), (.send, 1), (.time, 1),
             ],
             [

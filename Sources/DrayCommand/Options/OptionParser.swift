@@ -90,7 +90,8 @@ public struct OptionParser: Sendable {
     private enum Scan { case finished, usageError, daemonMode, text(String) }
 
     private mutating func scan(_ words: [Bytes]) throws(TransferFailure) -> Scan {
-        let namesEndOptions = context.environment("POSIXLY_CORRECT") != nil || context.environment("POSIX_ME_HARDER") != nil
+        let namesEndOptions =
+            context.environment("POSIXLY_CORRECT") != nil || context.environment("POSIX_ME_HARDER") != nil
         let dash = UInt8(ascii: "-")
         var position = 0
         var optionsEnded = false

@@ -211,7 +211,9 @@ extension OptionState {
                 let name = String(decoding: part, as: UTF8.self)
                 if !known.contains(name.lowercased()) { throw unknown("checksum", name) }
             }
-            if parts.first.map({ String(decoding: $0, as: UTF8.self).lowercased() }) == "none" { options.wholeFile = true }
+            if parts.first.map({ String(decoding: $0, as: UTF8.self).lowercased() }) == "none" {
+                options.wholeFile = true
+            }
             if choice == Bytes("auto") { choice = [] }
             options.checksumChoice = choice.isEmpty ? nil : choice
         }

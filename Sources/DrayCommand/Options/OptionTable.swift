@@ -291,7 +291,8 @@ enum OptionTable {
         text(.logFileFormat, "log-file-format", "FMT", "override the log format"),
         number(.port, "port", "PORT", "listen on this port"),
         text(.sockopts, "sockopts", "OPTIONS", "TCP options"),
-        number(.protocolVersion, "protocol"), on(.server, "server"), text(.tempDir, "temp-dir", "T", "DIR", "directory of temporary files"),
+        number(.protocolVersion, "protocol"), on(.server, "server"),
+        text(.tempDir, "temp-dir", "T", "DIR", "directory of temporary files"),
         on(.verbose, "verbose", "v", no: "no-verbose no-v", "say more"),
         on(.help, "help", "h", "print this text"),
     ]

@@ -56,7 +56,13 @@ enum SizeArgument {
         var adjustment: Int64 = 0
         if index < text.count {
             let tail = Bytes(text[index...])
-            if tail == Bytes("+1") { adjustment = 1 } else if tail == Bytes("-1") { adjustment = -1 } else { throw .invalid }
+            if tail == Bytes("+1") {
+                adjustment = 1
+            } else if tail == Bytes("-1") {
+                adjustment = -1
+            } else {
+                throw .invalid
+            }
         }
         var value = number / scale
         for _ in 0..<power { value *= base }

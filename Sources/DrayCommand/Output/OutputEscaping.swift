@@ -65,7 +65,8 @@ enum OutputEscaping {
     }
 
     private static func isEscapeLike(_ text: Bytes, _ index: Int, _ end: Int) -> Bool {
-        index + 4 < end && text[index + 1] == UInt8(ascii: "#") && text[(index + 2)...(index + 4)].allSatisfy(\.isASCIIDigit)
+        index + 4 < end && text[index + 1] == UInt8(ascii: "#")
+            && text[(index + 2)...(index + 4)].allSatisfy(\.isASCIIDigit)
     }
 
     /// Length of the valid multi-byte character at `index`, or nil.

@@ -70,8 +70,10 @@ struct ProgressMeterText: Sendable {
             let percent = size == 0 ? 100 : Int(Double(offset) * 100 / Double(size))
             return (
                 Bytes(
-                    text: "{\"bytes\":\(offset),\"total\":\(size),\"percent\":\(percent),\"files\":\(progress.transferredFiles),"
-                        + "\"toCheck\":\(progress.toCheck),\"known\":\(progress.known),\"complete\":\(progress.listComplete)}\n"),
+                    text:
+                        "{\"bytes\":\(offset),\"total\":\(size),\"percent\":\(percent),\"files\":\(progress.transferredFiles),"
+                        + "\"toCheck\":\(progress.toCheck),\"known\":\(progress.known),\"complete\":\(progress.listComplete)}\n"
+                ),
                 true
             )
         case .lines:
@@ -80,14 +82,14 @@ struct ProgressMeterText: Sendable {
         case .bar:
             return (Bytes(text: bar(offset, size, from: first, now: now)), false)
         default:
-            let line = statusLine(offset, size, from: progress.isLast ? start! : first, now: now, isLast: progress.isLast)
+            let line = statusLine(
+                offset, size, from: progress.isLast ? start! : first, now: now, isLast: progress.isLast)
             let end = progress.isLast ? tail(progress) : "  "
             let padding = String(repeating: " ", count: max(0, printedTail - end.utf8.count))
             printedTail = end.utf8.count
             return (Bytes(text: line + end + padding), false)
         }
     }
-
 
     private mutating func remember(_ sample: Sample) -> Sample {
         samples.append(sample)
@@ -135,6 +137,7 @@ struct ProgressMeterText: Sendable {
         let rest = rate > 0 ? Self.clock(Double(size - offset) / rate) : "  --:--:--"
         let cells = String(repeating: "#", count: filled) + String(repeating: "-", count: 30 - filled)
         let amount = HumanNumber.format(offset, level: 2) + "/" + HumanNumber.format(size, level: 2)
-        return "\r[\(cells)] \(String(Int(fraction * 100)).padded(left: 3))% \(amount) \(HumanNumber.format(Int64(rate), level: 2))B/s\(rest) "
+        return
+            "\r[\(cells)] \(String(Int(fraction * 100)).padded(left: 3))% \(amount) \(HumanNumber.format(Int64(rate), level: 2))B/s\(rest) "
     }
 }

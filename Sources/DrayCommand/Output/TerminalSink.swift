@@ -165,7 +165,9 @@ public final class TerminalSink: TransferEventSink {
         case .log: log?.write(text)
         case .warning, .error, .errorTransfer:
             if level != .warning { state.lastError = text }
-            if text.hasPrefix(Bytes("rsync error:")) || text.hasPrefix(Bytes("rsync warning:")) { state.hasErrorLine = true }
+            if text.hasPrefix(Bytes("rsync error:")) || text.hasPrefix(Bytes("rsync warning:")) {
+                state.hasErrorLine = true
+            }
             closeLine(&state)
             flush(&state)
             writeAll(configuration.standardError, escaped(text))
@@ -236,7 +238,9 @@ public final class TerminalSink: TransferEventSink {
     }
 
     private func listProgress(_ count: Int, _ state: inout State) {
-        guard showsList, state.listLineIsOpen, options.info[.flist] > 1, count % 100 == 0, !options.quiet else { return }
+        guard showsList, state.listLineIsOpen, options.info[.flist] > 1, count % 100 == 0, !options.quiet else {
+            return
+        }
         output(Bytes(text: " \(HumanNumber.count(Int64(count), level: options.humanReadable)) files...\r"), &state)
         flush(&state)
     }
