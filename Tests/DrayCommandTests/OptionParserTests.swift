@@ -111,7 +111,7 @@ import Testing
         context.isRefused = { names, _ in names.contains("checksum") }
         #expect(
             throws: TransferFailure(
-                .syntax, lines: [Bytes("rsync: on remote machine: The server is configured to refuse --checksum (-c)")],
+                .syntax, lines: [Bytes("rsync: The server is configured to refuse --checksum (-c)")],
                 role: .server)
         ) { _ = try OptionParser.parse(words("--server -ce.LsfxCIvu . m/"), context: context) }
     }

@@ -47,14 +47,14 @@ struct OptionState: Sendable {
 
     /// `rsync: WORD: REASON`
     func wordError(_ word: Bytes, _ reason: String) -> TransferFailure {
-        complaint(word + Bytes(text: ": " + reason))
+        let place = options.amServer ? Bytes("on remote machine: ") : []
+        return complaint(place + word + Bytes(text: ": " + reason))
     }
 
     func complaint(_ text: String) -> TransferFailure { complaint(Bytes(text: text)) }
 
     func complaint(_ text: Bytes) -> TransferFailure {
-        let prefix = options.amServer ? Bytes("rsync: on remote machine: ") : Bytes("rsync: ")
-        return TransferFailure(.syntax, lines: [prefix + text], role: options.amServer ? .server : .client)
+        TransferFailure(.syntax, lines: [Bytes("rsync: ") + text], role: options.amServer ? .server : .client)
     }
 
     func isHelp(_ list: Bytes) -> Bool {
