@@ -88,7 +88,6 @@ let package = Package(
         program("RsyncClientMain", ["DrayCommand"]),
         program("DrayMigrateMain", ["DrayMigrate"]),
 
-        .executableTarget(
         // MARK: Tests
         .target(
             name: "DrayTestSupport", dependencies: ["DrayCore"], path: "Tests/DrayTestSupport",
