@@ -66,7 +66,10 @@ let package = Package(
         module("DrayEngine", ["DrayCore", "DrayWire", "DrayDelta", "DrayFilters", "DrayFiles"]),
         module(
             "DrayDaemon",
-            ["DrayCore", "DrayWire", "DrayDelta", "DrayFilters", "DrayFiles", "DrayTransport", "DrayEngine"]),
+            [
+                "DrayCore", "DrayWire", "DrayDelta", "DrayFilters", "DrayFiles", "DrayTransport", "DrayEngine",
+                "CDraySystem",
+            ]),
         module("Dray", ["DrayCore", "DrayFilters", "DrayTransport", "DrayEngine"]),
 
         // MARK: Outer layer

@@ -94,3 +94,54 @@ int dray_wait_exited(int status) { return WIFEXITED(status); }
 int dray_wait_exit_status(int status) { return WEXITSTATUS(status); }
 int dray_wait_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
 int dray_wait_core(int status) { return WIFSIGNALED(status) && WCOREDUMP(status); }
+
+int dray_spawn_self(char *const *argv, char *const *envp, int input, pid_t *pid) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, reset;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error) return error;
+    error = posix_spawnattr_init(&attributes);
+    if (error) {
+        posix_spawn_file_actions_destroy(&actions);
+        return error;
+    }
+    sigemptyset(&none);
+    sigemptyset(&reset);
+    sigaddset(&reset, SIGCHLD);
+    sigaddset(&reset, SIGPIPE);
+    sigaddset(&reset, SIGXFSZ);
+    sigaddset(&reset, SIGTERM);
+    sigaddset(&reset, SIGINT);
+    sigaddset(&reset, SIGHUP);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &reset);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    error = posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
+    if (!error) error = posix_spawn(pid, "/proc/self/exe", &actions, &attributes, argv, envp);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return error;
+}
+
+static void dray_stop_signals(sigset_t *set) {
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+}
+
+int dray_block_stop_signals(void) {
+    sigset_t set;
+    dray_stop_signals(&set);
+    return pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+int dray_wait_stop_signal(void) {
+    sigset_t set;
+    int number = 0;
+    dray_stop_signals(&set);
+    while (sigwait(&set, &number) != 0) {
+    }
+    return number;
+}

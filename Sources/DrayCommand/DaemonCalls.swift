@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayDaemon
 import DrayEngine
 import DrayTransport
 import Glibc
@@ -10,8 +11,8 @@ import Glibc
 /// Call sites of the daemon's client handshake and of the daemon itself.
 enum DaemonCalls {
     /// `--daemon`: serves until it is told to stop.
-    static func serve(_ options: DaemonOptions) throws(TransferFailure) -> ExitCode {
-        throw TransferFailure(.unsupported, "rsync: --daemon is not supported by this version of dray")
+    static func serve(_ arguments: [Bytes]) -> ExitCode {
+        ExitCode(rawValue: daemonMain(arguments, parser: DaemonParser.parse))
     }
 
     /// Runs a transfer with a daemon: connects, shakes hands, runs the session.
@@ -24,20 +25,56 @@ enum DaemonCalls {
         let paths = isPush ? [operands.destination ?? []] : operands.sources
         let vector = try ServerArguments(
             command.options, command.client, pushing: isPush, paths: paths, toDaemon: true)
+        let overShell = command.client.rsh != nil && !remote.usesTLS
+        try DaemonClientHandshake.checkPath(remote.path, isRemoteShell: overShell)
         let (channel, child) = try connect(command, remote, sink)
-        let environment = try handshake(channel, command, remote, vector)
-        let code = try runner.runSession(command, operands, channel, environment, sink, signals)
+        let outcome: DaemonClientHandshake.Outcome
+        do throws(TransferFailure) {
+            outcome = try DaemonClientHandshake.run(
+                try request(command, remote, vector, paths, overShell: overShell), over: channel
+            ) { line in sink.handle(.message(.info, line)) }
+        } catch {
+            channel.cancel()
+            throw error
+        }
+        guard case .connected(let version) = outcome else {
+            channel.cancel()
+            return .ok
+        }
+        var environment = SessionEnvironment()
+        environment.handshakeVersion = version
+        environment.isDaemonSocket = child == nil
+        var code = try runner.runSession(command, operands, channel, environment, sink, signals)
         channel.closeWriting()
-        guard let child else { return code }
-        return ExitCode(rawValue: max(code.rawValue, child.wait().exitCode.rawValue))
+        if let child { code = ExitCode(rawValue: max(code.rawValue, child.wait().exitCode.rawValue)) }
+        return code
     }
 
-    /// The text handshake, arguments included; returns what the session has to know of it.
-    private static func handshake(
-        _ channel: any ByteChannel, _ command: ParsedCommand, _ remote: RemoteOperand, _ vector: ServerArguments
-    ) throws(TransferFailure) -> SessionEnvironment {
-        channel.cancel()
-        throw TransferFailure(.unsupported, "rsync: a daemon connection is not supported by this version of dray")
+    private static func request(
+        _ command: ParsedCommand, _ remote: RemoteOperand, _ vector: ServerArguments, _ paths: [Bytes], overShell: Bool
+    ) throws(TransferFailure) -> DaemonClientHandshake.Request {
+        var request = DaemonClientHandshake.Request()
+        request.host = remote.host
+        request.user = remote.user
+        request.password = .standard(file: command.client.passwordFile)
+        request.path = remote.path
+        // Paths and the `.` before them are the handshake's to send.
+        request.arguments = Self.options(of: vector.visible)
+        if let secluded = vector.secluded { request.secludedArguments = Self.options(of: secluded) }
+        request.paths = paths
+        request.protocolVersion = command.options.protocolVersion
+        request.showsMotd = command.client.motd
+        if let file = command.client.earlyInput { request.earlyInput = try DaemonClientHandshake.readEarlyInput(file) }
+        request.oldArguments = command.options.oldArguments > 0
+        request.isRemoteShell = overShell
+        if command.options.timeoutSeconds > 0 { request.timeoutSeconds = command.options.timeoutSeconds }
+        return request
+    }
+
+    /// The option words of a vector: what stands before the `.` that begins the paths.
+    private static func options(of words: [Bytes]) -> [Bytes] {
+        guard let dot = words.lastIndex(of: Bytes(".")) else { return words }
+        return Array(words[..<dot])
     }
 
     // MARK: - Connections

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayDaemon
 import DrayEngine
 import DrayFilters
 import DrayTransport
@@ -30,6 +31,10 @@ struct RsyncCommand {
     var onLastError: (Bytes) -> Void = { _ in }
 
     func run(_ arguments: [Bytes]) -> ExitCode {
+        if arguments.first == daemonConnectionMark {
+            return ExitCode(
+                rawValue: daemonConnectionMain(Array(arguments.dropFirst()), parser: DaemonParser.parse))
+        }
         var context = ParseContext()
         context.withClientExtensions = withClientExtensions
         var parser = OptionParser(context)
@@ -42,7 +47,7 @@ struct RsyncCommand {
                 return code
             case .run(let command):
                 switch command.mode {
-                case .daemon: return try DaemonCalls.serve(command.daemon)
+                case .daemon: return DaemonCalls.serve(arguments)
                 case .client:
                     return try runClient(command)
                 case .server:
@@ -226,6 +231,21 @@ struct RsyncCommand {
         return environment
     }
 
+    /// Adds filter options in the order they were typed.
+    static func add(_ options: [FilterOption], to list: FilterList) throws(TransferFailure) {
+        for option in options {
+            switch option {
+            case .filter(let rule): try list.addFilter(rule)
+            case .exclude(let pattern): try list.addExclude(pattern)
+            case .include(let pattern): try list.addInclude(pattern)
+            case .excludeFrom(let file): try list.addExcludeFrom(file)
+            case .includeFrom(let file): try list.addIncludeFrom(file)
+            case .perDirectory: try list.addFilterShortcut()
+            case .cvsExclude: break
+            }
+        }
+    }
+
     private func makeFilters(
         _ command: ParsedCommand, _ options: TransferOptions, _ sink: TerminalSink?
     ) throws(TransferFailure) -> FilterList {
@@ -247,17 +267,7 @@ struct RsyncCommand {
             let role = options.amSender ? "[sender] " : "[generator] "
             list.onMatch = { match in sink.handle(.message(.info, Bytes(text: role) + match.line + [0x0a])) }
         }
-        for option in command.client.filters {
-            switch option {
-            case .filter(let rule): try list.addFilter(rule)
-            case .exclude(let pattern): try list.addExclude(pattern)
-            case .include(let pattern): try list.addInclude(pattern)
-            case .excludeFrom(let file): try list.addExcludeFrom(file)
-            case .includeFrom(let file): try list.addIncludeFrom(file)
-            case .perDirectory: try list.addFilterShortcut()
-            case .cvsExclude: break
-            }
-        }
+        try Self.add(command.client.filters, to: list)
         if options.backup && options.backupDirectory == nil && options.deletes && !options.deleteExcluded
             && (!options.amServer || options.isLocal)
         {

@@ -36,3 +36,11 @@ int dray_wait_exited(int status);
 int dray_wait_exit_status(int status);
 int dray_wait_signal(int status);
 int dray_wait_core(int status);
+/* Starts this very program again with the given standard input and its caller's standard output and error; signal mask
+   and dispositions are reset. Returns 0 or an errno value. */
+int dray_spawn_self(
+    char *_Nullable const *_Nonnull argv, char *_Nullable const *_Nonnull envp, int input, pid_t *_Nonnull pid);
+/* Blocks SIGTERM, SIGINT and SIGHUP in this thread and all it starts. */
+int dray_block_stop_signals(void);
+/* Waits for one of them; returns its number. */
+int dray_wait_stop_signal(void);

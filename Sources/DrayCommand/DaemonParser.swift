@@ -1,0 +1,82 @@
+// Dray — reads the arguments of a daemon's client with rsync's option table.
+// Layer: Command. Behaviour: chapter 07 §9.7, §14.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayDaemon
+import DrayFilters
+
+/// Runs the `rsync-server` program.
+public func rsyncServerProgram(_ arguments: [Bytes]) -> Int32 {
+    rsyncServerMain(arguments, parser: DaemonParser.parse)
+}
+
+/// The parser that the daemon asks, because only this module knows the option table.
+enum DaemonParser {
+    /// One entry per spelling; spellings of one option share a meaning, its opposite has another.
+    private static let rows: [DrayDaemon.OptionRow] = OptionTable.transfer.flatMap { row -> [DrayDaemon.OptionRow] in
+        let meaning = Int(row.id.rawValue) * 2
+        let names = row.names.enumerated().map { position, name in
+            DrayDaemon.OptionRow(long: Bytes(text: name), letter: position == 0 ? row.short : nil, meaning: meaning)
+        }
+        return names + row.negations.map { DrayDaemon.OptionRow(long: Bytes(text: $0), meaning: meaning + 1) }
+    }
+
+    /// Parses a client's option words.
+    static func parse(_ request: ServerParseRequest) -> Result<ParsedServer, ServerParseFailure> {
+        let refused = RefusedOptions(
+            request.refuseOptions, rows: rows, hasCharset: request.hasCharset, log: request.log)
+        var context = ParseContext()
+        context.fromNetwork = true
+        context.isRefused = { names, _ in names.contains { refused.refuses(Bytes(text: $0)) } }
+        var parser = OptionParser(context)
+        do throws(TransferFailure) {
+            var words = request.arguments
+            if request.verbosity > 0 {
+                words.append(Bytes("-") + Bytes(repeating: UInt8(ascii: "v"), count: request.verbosity))
+            }
+            let result: ParseResult
+            if request.isComplete {
+                _ = try parser.parse([Bytes("--server"), Bytes("-s")])
+                result = try parser.parseSecluded(words)
+            } else {
+                result = try parser.parse(words)
+            }
+            guard case .run(let command) = result else {
+                return .failure(
+                    ServerParseFailure(
+                        Bytes("Error parsing options: option may be supported on client but not on server?"),
+                        options: partial(request)))
+            }
+            var options = command.options
+            if options.tempDirectory == nil { options.tempDirectory = request.tempDirectory }
+            if command.awaitsSecludedArguments { options.secludedArguments = true }
+            let filters = command.client.filters
+            return .success(
+                ParsedServer(options: options) { (list) throws(TransferFailure) in
+                    try RsyncCommand.add(filters, to: list)
+                })
+        } catch {
+            var text =
+                error.lines.first
+                ?? Bytes("Error parsing options: option may be supported on client but not on server?")
+            if text.hasPrefix(Bytes("rsync: ")) { text = Bytes(text.dropFirst(7)) }
+            return .failure(ServerParseFailure(text, options: partial(request)))
+        }
+    }
+
+    /// Direction and capabilities of a refused request: the set-up is completed with them.
+    private static func partial(_ request: ServerParseRequest) -> TransferOptions {
+        var options = TransferOptions()
+        options.amServer = true
+        options.amSender = request.arguments.contains(Bytes("--sender"))
+        for word in request.arguments
+        where word.first == UInt8(ascii: "-") && word.count > 1 && word[1] != UInt8(ascii: "-") {
+            if let position = word.firstIndex(of: UInt8(ascii: "e")) {
+                options.clientInfo = Bytes(word[(position + 1)...])
+                options.recursive = word[..<position].contains(UInt8(ascii: "r"))
+            }
+        }
+        return options
+    }
+}
