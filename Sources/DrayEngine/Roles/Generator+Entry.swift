@@ -284,9 +284,12 @@ extension Generator {
         }
         let mode = list.mode(entry)
         if restoresMode && (status.mode ^ mode) & 0o7777 != 0 { _ = FileSystem.setMode(parent, cName, mode & 0o7777) }
-        if setsTime && (status.mtime != entry.mtime || status.mtimeNanoseconds != entry.nanoseconds)
-            && !destination.sameTime(entry.mtime, entry.nanoseconds, status.mtime, status.mtimeNanoseconds)
-        {
+        // Exact, nanoseconds too: entries made meanwhile may have moved the time within the same second.
+        let differs =
+            options.modifyWindow > 0
+            ? !destination.sameTime(entry.mtime, entry.nanoseconds, status.mtime, status.mtimeNanoseconds)
+            : status.mtime != entry.mtime || status.mtimeNanoseconds != entry.nanoseconds
+        if setsTime && differs {
             let code = FileSystem.setTimes(
                 parent, cName, mtime: entry.mtime, nanoseconds: entry.nanoseconds, atime: nil)
             if code != 0 {
