@@ -66,11 +66,8 @@ let package = Package(
         module("DrayEngine", ["DrayCore", "DrayWire", "DrayDelta", "DrayFilters", "DrayFiles"]),
         module(
             "DrayDaemon",
-            [
-                "DrayCore", "DrayWire", "DrayDelta", "DrayFilters", "DrayFiles", "DrayTransport", "DrayEngine",
-                "CDraySystem",
-            ]),
-        module("Dray", ["DrayCore", "DrayWire", "DrayFiles", "DrayTransport", "DrayEngine", "DrayDaemon"]),
+            ["DrayCore", "DrayWire", "DrayDelta", "DrayFilters", "DrayFiles", "DrayTransport", "DrayEngine", "CDraySystem"]),
+        module("Dray", ["DrayCore", "DrayFilters", "DrayTransport", "DrayEngine"]),
 
         // MARK: Outer layer
         module(
@@ -84,7 +81,7 @@ let package = Package(
             [
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
-                "DrayCore", "COpenSSL",
+                "DrayCore", "DrayTransport",
             ]),
         program("DrayMain", ["DrayCommand"]),
         program("RsyncServerMain", ["DrayCommand"]),
@@ -104,6 +101,7 @@ let package = Package(
         tests("DrayDaemonTests", ["DrayCore", "DrayDaemon", "DrayDelta", "DrayTransport", "CDraySystem"]),
         tests("DrayCommandTests", ["DrayCore", "DrayCommand"]),
         tests("DrayMigrateTests", ["DrayMigrate"]),
+        tests("DrayTests", ["Dray"]),
         tests("InteropTests", ["DrayCore"]),
     ],
     swiftLanguageModes: [.v6]

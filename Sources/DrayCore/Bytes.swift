@@ -46,7 +46,8 @@ extension Array where Element == UInt8 {
         copy.append(0)
         return try copy.withUnsafeBufferPointerTyped { (buffer) throws(E) -> R in
             // Safe: the array holds at least the terminator, so the base address is not nil; CChar and UInt8 share layout.
-            try buffer.baseAddress!.withMemoryRebound(to: CChar.self, capacity: buffer.count) { (pointer) throws(E) -> R in
+            try buffer.baseAddress!.withMemoryRebound(to: CChar.self, capacity: buffer.count) {
+                (pointer) throws(E) -> R in
                 try body(pointer)
             }
         }

@@ -107,8 +107,10 @@ public final class FileSegment: @unchecked Sendable {
         self.attributeTable = attributes
         self.ndxStart = ndxStart
         self.checksumLength = checksumLength
-        entries = ChunkedStore(chunkShift: isLarge ? 12 : 5, directoryShift: isLarge ? 17 : 18, sharedWhileGrowing: shared)
-        extras = ChunkedStore(chunkShift: isLarge ? 10 : 4, directoryShift: isLarge ? 19 : 18, sharedWhileGrowing: shared)
+        entries = ChunkedStore(
+            chunkShift: isLarge ? 12 : 5, directoryShift: isLarge ? 17 : 18, sharedWhileGrowing: shared)
+        extras = ChunkedStore(
+            chunkShift: isLarge ? 10 : 4, directoryShift: isLarge ? 19 : 18, sharedWhileGrowing: shared)
         arena = ByteArena(sharedWhileGrowing: shared)
     }
 

@@ -32,7 +32,9 @@ public struct FileOrder {
         }
     }
 
-    private func mergeSort(_ a: UnsafeMutablePointer<UInt32>, _ b: UnsafeMutablePointer<UInt32>, _ low: Int, _ high: Int) {
+    private func mergeSort(
+        _ a: UnsafeMutablePointer<UInt32>, _ b: UnsafeMutablePointer<UInt32>, _ low: Int, _ high: Int
+    ) {
         if high - low <= 12 {
             var index = low + 1
             while index < high {
@@ -115,7 +117,8 @@ public struct FileOrder {
 
     /// Compares last components within one directory. `.` directories are the empty item: before everything.
     static func compareLast(
-        _ a: UnsafeRawBufferPointer, _ aIsDirectory: Bool, _ b: UnsafeRawBufferPointer, _ bIsDirectory: Bool, inRoot: Bool
+        _ a: UnsafeRawBufferPointer, _ aIsDirectory: Bool, _ b: UnsafeRawBufferPointer, _ bIsDirectory: Bool,
+        inRoot: Bool
     ) -> Int {
         let aIsDot = aIsDirectory && a.count == 1 && a[0] == UInt8(ascii: ".")
         let bIsDot = bIsDirectory && b.count == 1 && b[0] == UInt8(ascii: ".")

@@ -64,7 +64,9 @@ public struct ModeChanges: Sendable, Equatable {
             case UInt8(ascii: "a"): who |= 0o111
             default: break
             }
-            if ![UInt8(ascii: "u"), UInt8(ascii: "g"), UInt8(ascii: "o"), UInt8(ascii: "a")].contains(item[index]) { break }
+            if ![UInt8(ascii: "u"), UInt8(ascii: "g"), UInt8(ascii: "o"), UInt8(ascii: "a")].contains(item[index]) {
+                break
+            }
             index += 1
         }
         guard index < item.count, [0x2b, 0x2d, 0x3d].contains(item[index]) else { return nil }
@@ -87,7 +89,8 @@ public struct ModeChanges: Sendable, Equatable {
             case UInt8(ascii: "t"): topBits |= 0o1000
             case UInt8(ascii: "u"), UInt8(ascii: "g"), UInt8(ascii: "o"):
                 guard bits == 0, topBits == 0, base.copy == .none else { return nil }
-                base.copy = item[index] == UInt8(ascii: "u") ? .user : (item[index] == UInt8(ascii: "g") ? .group : .other)
+                base.copy =
+                    item[index] == UInt8(ascii: "u") ? .user : (item[index] == UInt8(ascii: "g") ? .group : .other)
             default: return nil
             }
             index += 1
@@ -120,7 +123,11 @@ public struct ModeChanges: Sendable, Equatable {
             var set = change.set
             var clear = change.clear
             if change.conditionalExecute != 0 && (isDirectory || hadExecute) {
-                if change.operation == 0x2d { clear |= change.conditionalExecute } else { set |= change.conditionalExecute }
+                if change.operation == 0x2d {
+                    clear |= change.conditionalExecute
+                } else {
+                    set |= change.conditionalExecute
+                }
             }
             if change.copy != .none {
                 let shift: UInt32 = change.copy == .user ? 6 : (change.copy == .group ? 3 : 0)

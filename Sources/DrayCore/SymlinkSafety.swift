@@ -36,7 +36,8 @@ public enum SymlinkSafety {
 
     private static func contains(_ text: Bytes, _ pattern: Bytes) -> Bool {
         guard text.count >= pattern.count else { return false }
-        for start in 0...(text.count - pattern.count) where text[start..<(start + pattern.count)].elementsEqual(pattern) {
+        for start in 0...(text.count - pattern.count) where text[start..<(start + pattern.count)].elementsEqual(pattern)
+        {
             return true
         }
         return false

@@ -4,8 +4,8 @@
 
 import DrayCore
 import DrayDelta
-import DrayFilters
 import DrayFiles
+import DrayFilters
 import DrayWire
 import Glibc
 

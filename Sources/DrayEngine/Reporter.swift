@@ -26,7 +26,8 @@ public final class Reporter: Sendable {
         amServer = options.amServer
         quiet = options.quiet
         errorsThroughConnection =
-            options.amServer && (options.isLocal || (options.amDaemon && options.standardErrorMode == .errors)
+            options.amServer
+            && (options.isLocal || (options.amDaemon && options.standardErrorMode == .errors)
                 || options.standardErrorMode == .client)
         allToOwnError = options.standardErrorMode == .all
     }
@@ -112,7 +113,9 @@ public final class Reporter: Sendable {
     }
 
     /// `rsync error: TEXT (code N) at FILE(LINE) [ROLE=VERSION]`
-    public static func errorLine(_ code: ExitCode, role: RoleName, file: StaticString = #fileID, line: Int = #line) -> Bytes {
+    public static func errorLine(_ code: ExitCode, role: RoleName, file: StaticString = #fileID, line: Int = #line)
+        -> Bytes
+    {
         let name = file.description.split(separator: "/").last.map(String.init) ?? "dray"
         let kind = code == .vanished ? "warning" : "error"
         return Bytes(

@@ -117,7 +117,8 @@ public final class Session: @unchecked Sendable {
             throw fail(.protocolIncompatible, "--protocol must be at least \(ProtocolVersion.oldest) on the \(side).")
         }
         if protocolVersion > ProtocolVersion.newest {
-            throw fail(.protocolIncompatible, "--protocol must be no more than \(ProtocolVersion.newest) on the \(side).")
+            throw fail(
+                .protocolIncompatible, "--protocol must be no more than \(ProtocolVersion.newest) on the \(side).")
         }
         reader.protocolVersion = protocolVersion
         writer.protocolVersion = protocolVersion
@@ -125,7 +126,8 @@ public final class Session: @unchecked Sendable {
 
     /// A pre-release client (`-e32.5…`) lowers what a server advertises.
     private func advertisedVersion(_ own: Int32) -> Int32 {
-        guard options.amServer, let info = options.clientInfo, let dot = info.firstIndex(of: UInt8(ascii: ".")), dot > 0,
+        guard options.amServer, let info = options.clientInfo, let dot = info.firstIndex(of: UInt8(ascii: ".")),
+            dot > 0,
             let version = parseDecimal(info[..<dot])
         else { return own }
         let rest = info[(dot + 1)...].prefix { $0.isASCIIDigit }
@@ -183,7 +185,8 @@ public final class Session: @unchecked Sendable {
             throw fail(.protocolIncompatible, "--fuzzy requires protocol 29 or higher (negotiated \(version)).")
         }
         if options.pruneEmptyDirs {
-            throw fail(.protocolIncompatible, "--prune-empty-dirs requires protocol 29 or higher (negotiated \(version)).")
+            throw fail(
+                .protocolIncompatible, "--prune-empty-dirs requires protocol 29 or higher (negotiated \(version)).")
         }
     }
 
@@ -206,7 +209,9 @@ public final class Session: @unchecked Sendable {
         transferChecksum = fallback
         fileChecksum = protocolVersion >= 30 ? .md5 : .md4
         if let choice = options.checksumChoice {
-            let names = choice.split(separator: UInt8(ascii: ","), maxSplits: 1).map { String(decoding: $0, as: UTF8.self) }
+            let names = choice.split(separator: UInt8(ascii: ","), maxSplits: 1).map {
+                String(decoding: $0, as: UTF8.self)
+            }
             transferChecksum = try forced(names[0], fallback)
             fileChecksum = try forced(names.count > 1 ? names[1] : names[0], fallback == .md4Old ? .md4 : fallback)
             if options.checksum && fileChecksum == .none {

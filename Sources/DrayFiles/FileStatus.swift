@@ -106,7 +106,8 @@ public enum FileSystem {
 
     /// Opens; the descriptor is ≥ 0, a negative value is −errno.
     @inline(__always)
-    public static func open(_ directory: Int32, _ name: UnsafePointer<CChar>, _ flags: Int32, mode: UInt32 = 0) -> Int32 {
+    public static func open(_ directory: Int32, _ name: UnsafePointer<CChar>, _ flags: Int32, mode: UInt32 = 0) -> Int32
+    {
         while true {
             let descriptor = dray_openat(directory, name, flags | O_CLOEXEC, mode)
             if descriptor >= 0 { return descriptor }
@@ -139,7 +140,9 @@ public enum FileSystem {
         retry { linkat(from, oldName, to, newName, 0) }
     }
 
-    public static func makeSymlink(_ target: UnsafePointer<CChar>, _ directory: Int32, _ name: UnsafePointer<CChar>) -> Int32 {
+    public static func makeSymlink(_ target: UnsafePointer<CChar>, _ directory: Int32, _ name: UnsafePointer<CChar>)
+        -> Int32
+    {
         retry { symlinkat(target, directory, name) }
     }
 
@@ -197,7 +200,8 @@ public enum FileSystem {
         _ mtime: Int64, _ nanoseconds: UInt32, _ atime: (Int64, UInt32)?
     ) -> (timespec, timespec) {
         let utimeOmit = (1 << 30) - 2
-        let access = atime.map { timespec(tv_sec: Int($0.0), tv_nsec: Int($0.1)) } ?? timespec(tv_sec: 0, tv_nsec: utimeOmit)
+        let access =
+            atime.map { timespec(tv_sec: Int($0.0), tv_nsec: Int($0.1)) } ?? timespec(tv_sec: 0, tv_nsec: utimeOmit)
         return (access, timespec(tv_sec: Int(mtime), tv_nsec: Int(nanoseconds)))
     }
 
@@ -253,7 +257,8 @@ public enum FileSystem {
     }
 
     /// Reads at an offset until the buffer is full or the file ends; −errno on failure.
-    public static func readFully(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer, at offset: Int64) -> Int {
+    public static func readFully(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer, at offset: Int64) -> Int
+    {
         var done = 0
         while done < buffer.count {
             let count = pread(descriptor, buffer.baseAddress! + done, buffer.count - done, off_t(offset) + off_t(done))

@@ -11,7 +11,9 @@ public enum IDNames {
         withBuffer { buffer in
             var record = passwd()
             var result: UnsafeMutablePointer<passwd>?
-            guard getpwuid_r(id, &record, buffer.baseAddress!, buffer.count, &result) == 0, result != nil else { return nil }
+            guard getpwuid_r(id, &record, buffer.baseAddress!, buffer.count, &result) == 0, result != nil else {
+                return nil
+            }
             return Bytes(UnsafeRawBufferPointer(start: record.pw_name, count: strlen(record.pw_name)))
         }
     }
@@ -20,7 +22,9 @@ public enum IDNames {
         withBuffer { buffer in
             var record = group()
             var result: UnsafeMutablePointer<group>?
-            guard getgrgid_r(id, &record, buffer.baseAddress!, buffer.count, &result) == 0, result != nil else { return nil }
+            guard getgrgid_r(id, &record, buffer.baseAddress!, buffer.count, &result) == 0, result != nil else {
+                return nil
+            }
             return Bytes(UnsafeRawBufferPointer(start: record.gr_name, count: strlen(record.gr_name)))
         }
     }

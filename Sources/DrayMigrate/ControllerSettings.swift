@@ -53,7 +53,9 @@ public struct ControllerSettings: Equatable, Sendable {
             throw SettingsError("malformed resource: kind is \"\(map["kind"] ?? "")\", not \"MigrationController\"")
         }
         guard let version = map["apiVersion"] as? String, version.hasPrefix("migration.openshift.io/") else {
-            throw SettingsError("malformed resource: apiVersion is \"\(map["apiVersion"] ?? "")\", not \"migration.openshift.io/v1alpha1\"")
+            throw SettingsError(
+                "malformed resource: apiVersion is \"\(map["apiVersion"] ?? "")\", not \"migration.openshift.io/v1alpha1\""
+            )
         }
         guard let spec = map["spec"] as? [String: Any] else {
             throw SettingsError("malformed resource: spec is missing or not a mapping")
@@ -87,7 +89,8 @@ public struct ControllerSettings: Equatable, Sendable {
         "rsync_opt_partial": "RSYNC_OPT_PARTIAL", "rsync_opt_delete": "RSYNC_OPT_DELETE",
         "rsync_opt_hardlinks": "RSYNC_OPT_HARDLINKS", "rsync_opt_info": "RSYNC_OPT_INFO",
         "rsync_opt_extras": "RSYNC_OPT_EXTRAS", "rsync_backoff_limit": "RSYNC_BACKOFF_LIMIT",
-        "src_supplemental_groups": "SOURCE_SUPPLEMENTAL_GROUPS", "target_supplemental_groups": "TARGET_SUPPLEMENTAL_GROUPS",
+        "src_supplemental_groups": "SOURCE_SUPPLEMENTAL_GROUPS",
+        "target_supplemental_groups": "TARGET_SUPPLEMENTAL_GROUPS",
     ]
 
     private init(values: [String: String]) throws(SettingsError) {

@@ -31,9 +31,13 @@ struct Demo {
         self.directory = directory
         self.keepsFiles = keepsFiles
         var template = Array((NSTemporaryDirectory() + "/dray-demo.XXXXXX").utf8CString)
-        guard mkdtemp(&template) != nil else { throw DemoError("cannot make a temporary directory: \(String(cString: strerror(errno)))") }
+        guard mkdtemp(&template) != nil else {
+            throw DemoError("cannot make a temporary directory: \(String(cString: strerror(errno)))")
+        }
         work = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        for part in ["certs", "source", "volume"] { try FileManager.default.createDirectory(atPath: "\(work)/\(part)", withIntermediateDirectories: false) }
+        for part in ["certs", "source", "volume"] {
+            try FileManager.default.createDirectory(atPath: "\(work)/\(part)", withIntermediateDirectories: false)
+        }
     }
 
     /// One pass as the table shows it.
@@ -107,7 +111,8 @@ struct Demo {
         let process = LineProcess(
             try Programs.sibling("rsync-server"),
             [
-                "--config", "\(work)/rsyncd.conf", "--listen", "127.0.0.1:\(port)", "--tls-cert", "\(certificates)/server.pem",
+                "--config", "\(work)/rsyncd.conf", "--listen", "127.0.0.1:\(port)", "--tls-cert",
+                "\(certificates)/server.pem",
                 "--tls-key", "\(certificates)/server.key", "--tls-client-ca", "\(certificates)/ca.pem",
             ])
         try process.start()
@@ -162,7 +167,8 @@ struct Demo {
         let operands = directory == nil ? trees : trees.map { $0.hasSuffix("/") ? $0 : $0 + "/" }
         let process = LineProcess(
             try Programs.sibling("dray"), ["-aH", "--numeric-ids"] + operands + ["\(work)/source/"])
-        let code = try process.run(onLine: { print($0) }, onError: { FileHandle.standardError.write(Data(($0 + "\n").utf8)) })
+        let code = try process.run(
+            onLine: { print($0) }, onError: { FileHandle.standardError.write(Data(($0 + "\n").utf8)) })
         if code != 0 && code != 23 && code != 24 { throw DemoError("the snapshot failed with exit code \(code)") }
     }
 
@@ -252,8 +258,12 @@ struct Demo {
     // MARK: - Table
 
     private func table(_ passes: [Pass]) {
-        func left(_ text: String, _ width: Int) -> String { text + String(repeating: " ", count: max(0, width - text.count)) }
-        func right(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.count)) + text }
+        func left(_ text: String, _ width: Int) -> String {
+            text + String(repeating: " ", count: max(0, width - text.count))
+        }
+        func right(_ text: String, _ width: Int) -> String {
+            String(repeating: " ", count: max(0, width - text.count)) + text
+        }
         print("")
         print(
             left("pass", 12) + right("files", 8) + right("bytes", 14) + right("literal", 14) + right("on the wire", 14)
@@ -261,7 +271,8 @@ struct Demo {
         for pass in passes {
             let rate = Double(pass.bytes) / 1e6 / max(pass.seconds, 0.001)
             print(
-                left(pass.name, 12) + right(String(pass.files), 8) + right(String(pass.bytes), 14) + right(String(pass.literal), 14)
+                left(pass.name, 12) + right(String(pass.files), 8) + right(String(pass.bytes), 14)
+                    + right(String(pass.literal), 14)
                     + right(String(pass.wire), 14) + right(String(format: "%.1f", rate), 9) + right(pass.verified, 18))
         }
     }

@@ -17,7 +17,11 @@ public struct MigrateCommand: ParsableCommand {
 
 /// Where the settings come from.
 struct SettingsOptions: ParsableArguments {
-    @Option(name: .long, help: "MigrationController resource, YAML or JSON (\"-\" reads standard input); default: the RSYNC_OPT_* environment.")
+    @Option(
+        name: .long,
+        help:
+            "MigrationController resource, YAML or JSON (\"-\" reads standard input); default: the RSYNC_OPT_* environment."
+    )
     var resource: String?
 
     func settings() throws -> ControllerSettings {
@@ -107,7 +111,9 @@ struct RunCommand: ParsableCommand {
         if let port { run.clientArguments.append("--port=\(port)") }
         var events: FileHandle?
         if let json, json != "-" {
-            guard FileManager.default.createFile(atPath: json, contents: nil), let handle = FileHandle(forWritingAtPath: json) else {
+            guard FileManager.default.createFile(atPath: json, contents: nil),
+                let handle = FileHandle(forWritingAtPath: json)
+            else {
                 FileHandle.standardError.write(Data("dray-migrate: cannot write \(json)\n".utf8))
                 throw ExitCode(1)
             }

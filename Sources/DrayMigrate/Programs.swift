@@ -56,7 +56,8 @@ final class LineProcess: @unchecked Sendable {
         Self.lines(output.fileHandleForReading, onLine)
         finished.wait()
         process.waitUntilExit()
-        return process.terminationReason == .uncaughtSignal ? 128 + process.terminationStatus : process.terminationStatus
+        return process.terminationReason == .uncaughtSignal
+            ? 128 + process.terminationStatus : process.terminationStatus
     }
 
     private static func lines(_ handle: FileHandle, _ body: (String) -> Void) {

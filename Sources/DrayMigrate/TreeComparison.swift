@@ -60,7 +60,9 @@ public struct TreeComparison {
         var names: [[CChar]] = []
         while let entry = readdir(directory) {
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { Array(UnsafeBufferPointer(start: $0, count: strlen($0) + 1)) }
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) {
+                    Array(UnsafeBufferPointer(start: $0, count: strlen($0) + 1))
+                }
             }
             if name != Array(".".utf8CString) && name != Array("..".utf8CString) { names.append(name) }
         }
@@ -74,12 +76,16 @@ public struct TreeComparison {
         let type = a.st_mode & S_IFMT
         if type != b.st_mode & S_IFMT { return note("\(name): another type") }
         if type != S_IFLNK && a.st_mode != b.st_mode {
-            note("\(name): mode \(String(b.st_mode & 0o7777, radix: 8)) instead of \(String(a.st_mode & 0o7777, radix: 8))")
+            note(
+                "\(name): mode \(String(b.st_mode & 0o7777, radix: 8)) instead of \(String(a.st_mode & 0o7777, radix: 8))"
+            )
         }
         if comparesOwners && (a.st_uid != b.st_uid || a.st_gid != b.st_gid) {
             note("\(name): owner \(b.st_uid):\(b.st_gid) instead of \(a.st_uid):\(a.st_gid)")
         }
-        if a.st_mtim.tv_sec != b.st_mtim.tv_sec || a.st_mtim.tv_nsec != b.st_mtim.tv_nsec { note("\(name): modification time") }
+        if a.st_mtim.tv_sec != b.st_mtim.tv_sec || a.st_mtim.tv_nsec != b.st_mtim.tv_nsec {
+            note("\(name): modification time")
+        }
         switch type {
         case S_IFREG:
             files += 1

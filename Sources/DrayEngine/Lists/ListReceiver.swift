@@ -31,7 +31,8 @@ final class ListReceiver {
         decoder.mapUser = { [owners] id, name in owners.user(id, name) }
         decoder.mapGroup = { [owners] id, name in owners.group(id, name) }
         let chmod = ModeChanges(
-            (session.options.amServer ? [] : session.options.chmod) + (session.environment.moduleChmod.map { [$0] } ?? []))
+            (session.options.amServer ? [] : session.options.chmod)
+                + (session.environment.moduleChmod.map { [$0] } ?? []))
         if let chmod { decoder.changeMode = { chmod.apply($0) } }
         if let judge {
             decoder.judge = { (name, mode, flags) throws(TransferFailure) in try judge.check(name, mode, &flags) }
@@ -94,7 +95,9 @@ final class ListReceiver {
             case .entry(let number):
                 if session.incremental {
                     let entry = segment.wireEntry(number).pointee
-                    let expected = segment.parentDirectory < 0 ? 0 : lists.directories.node(Int(segment.parentDirectory)).pointee.path
+                    let expected =
+                        segment.parentDirectory < 0
+                        ? 0 : lists.directories.node(Int(segment.parentDirectory)).pointee.path
                     if entry.directory != expected && !(segment.parentDirectory < 0 && format.relativeNames) {
                         throw TransferFailure(
                             .unsupported,
@@ -143,7 +146,8 @@ final class ListReceiver {
         let known = lists.directories.count
         if ndx > Ndx.fileListOffset || Int(index) >= known || index < 0 {
             throw session.fail(
-                .protocolIncompatible, "Invalid dir index: \(ndx) (-101 - \(Int(Ndx.fileListOffset) - known + 1)) [\(who)]")
+                .protocolIncompatible,
+                "Invalid dir index: \(ndx) (-101 - \(Int(Ndx.fileListOffset) - known + 1)) [\(who)]")
         }
         if finalListFreed {
             throw session.fail(.protocolIncompatible, "rsync: refusing sub-flist after final flist was freed")

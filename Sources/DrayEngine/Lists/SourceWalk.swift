@@ -155,7 +155,8 @@ final class SourceWalk {
         }
         if descriptor < 0 {
             session.reporter.noteIOError(.general)
-            session.reporter.systemError(.sender, Bytes("change_dir ") + session.fullName(directory) + Bytes(" failed"), -descriptor)
+            session.reporter.systemError(
+                .sender, Bytes("change_dir ") + session.fullName(directory) + Bytes(" failed"), -descriptor)
             return nil
         }
         let index = Int32(roots.count)
@@ -194,7 +195,8 @@ final class SourceWalk {
         let isDot = name == Bytes(".")
         let anchor = roots[Int(root)].descriptor
         var status = FileStatus()
-        let follow = isDot || options.copyLinks || options.copyDirlinks && Self.isDirectoryLink(anchor, nameBuffer.cString(name))
+        let follow =
+            isDot || options.copyLinks || options.copyDirlinks && Self.isDirectoryLink(anchor, nameBuffer.cString(name))
         let code = FileSystem.status(anchor, nameBuffer.cString(name), follow: follow, &status)
         if code != 0 { return try missing(argument, directory, name, code, rootPath, segment) }
         if !isDot && filters.excludes(name, isDirectory: status.isDirectory) { return }
@@ -213,7 +215,9 @@ final class SourceWalk {
         if isDot {
             try sendTree(rootPath, segment, isTransferRoot: true)
         } else if !session.incremental {
-            guard let path = name.withUnsafeBytes({ paths.intern($0, root: root) }) else { throw TransferFailure(.outOfMemory) }
+            guard let path = name.withUnsafeBytes({ paths.intern($0, root: root) }) else {
+                throw TransferFailure(.outOfMemory)
+            }
             try sendTree(path, segment, isTransferRoot: false)
         }
     }
@@ -237,7 +241,8 @@ final class SourceWalk {
             session.reporter.noteIOError(.general)
         }
         session.reporter.systemError(
-            .sender, Bytes("link_stat ") + session.fullName(directory.appendingComponent(name)) + Bytes(" failed"), code)
+            .sender, Bytes("link_stat ") + session.fullName(directory.appendingComponent(name)) + Bytes(" failed"), code
+        )
     }
 
     static func isDirectoryLink(_ anchor: Int32, _ name: UnsafePointer<CChar>) -> Bool {
@@ -282,7 +287,8 @@ final class SourceWalk {
                     return try missing(raw, directory, path, code, parentID, segment)
                 }
                 try component.withRaw { (name) throws(TransferFailure) in
-                    try self.send(name, status, directory: parentID, anchor: anchor, flags: [.impliedDirectory], segment)
+                    try self.send(
+                        name, status, directory: parentID, anchor: anchor, flags: [.impliedDirectory], segment)
                 }
             }
             parent = full
@@ -294,7 +300,8 @@ final class SourceWalk {
         let full = parent.appendingComponent(name)
         var status = FileStatus()
         let code = FileSystem.status(
-            anchor, nameBuffer.cString(Self.withoutLeadingSlashes(full)), follow: slashEnding || options.copyLinks, &status)
+            anchor, nameBuffer.cString(Self.withoutLeadingSlashes(full)), follow: slashEnding || options.copyLinks,
+            &status)
         if code != 0 { return try missing(raw, directory, path, code, parentID, segment) }
         if filters.excludes(full, isDirectory: status.isDirectory) { return }
         if status.isDirectory && !options.transfersDirectories {
@@ -308,7 +315,9 @@ final class SourceWalk {
             try self.send(raw, status, directory: parentID, anchor: anchor, flags: flags, segment)
         }
         if status.isDirectory && walks {
-            guard let id = full.withUnsafeBytes({ paths.intern($0, root: root) }) else { throw TransferFailure(.outOfMemory) }
+            guard let id = full.withUnsafeBytes({ paths.intern($0, root: root) }) else {
+                throw TransferFailure(.outOfMemory)
+            }
             try sendTree(id, segment, isTransferRoot: false)
         }
     }
@@ -335,7 +344,8 @@ final class SourceWalk {
             case .enter(let directory):
                 let descriptor = openForListing(directory)
                 if descriptor < 0 { continue }
-                try filters.enter(directory: Bytes(paths.path(directory)), root: roots[Int(paths.root(directory))].display)
+                try filters.enter(
+                    directory: Bytes(paths.path(directory)), root: roots[Int(paths.root(directory))].display)
                 if !session.incremental { stack.append(.leave) }
                 let below = try sendContents(directory, descriptor, segment)
                 if session.incremental || !options.recursive {
@@ -376,7 +386,8 @@ final class SourceWalk {
         if descriptor < 0 {
             session.reporter.noteIOError(.general)
             let path = displayPath(Bytes(paths.path(directory)), directory)
-            session.reporter.systemError(.sender, Bytes("opendir ") + session.fullName(path) + Bytes(" failed"), -descriptor)
+            session.reporter.systemError(
+                .sender, Bytes("opendir ") + session.fullName(path) + Bytes(" failed"), -descriptor)
             return []
         }
         defer { _ = FileSystem.close(descriptor) }
@@ -391,7 +402,8 @@ final class SourceWalk {
             if prefix.count + name.count + 1 >= Limits.maxPath {
                 self.session.reporter.noteIOError(.general)
                 self.session.reporter.errorTransfer(
-                    Bytes(text: "filename overflows max-path len by \(prefix.count + name.count + 2 - Limits.maxPath): ")
+                    Bytes(
+                        text: "filename overflows max-path len by \(prefix.count + name.count + 2 - Limits.maxPath): ")
                         + prefix.appendingComponent(Bytes(name)))
                 return
             }

@@ -16,6 +16,8 @@ final class Destination: @unchecked Sendable {
     fileprivate(set) var root: Int32 = -1
     /// Replaces the list name when a single file is stored under another name.
     fileprivate(set) var localName: Bytes?
+    /// The destination directory was made for this run: its entry is reported as new.
+    private(set) var wasCreated = false
     let isRoot: Bool
     let options: TransferOptions
     /// Partial files: directory name relative to each file's directory, or an absolute one.
@@ -74,7 +76,8 @@ final class Destination: @unchecked Sendable {
         if code == 0 {
             if status.isDirectory { return try enter(path, "change_dir#1") }
             if count > 1 {
-                throw session.fail(.fileSelection, "ERROR: destination must be a directory when copying more than 1 file")
+                throw session.fail(
+                    .fileSelection, "ERROR: destination must be a directory when copying more than 1 file")
             }
             if let (list, entry) = lists.entry(lists.incremental ? 1 : 0), list.isDirectory(entry.pointee) {
                 throw session.fail(.fileSelection, "ERROR: cannot overwrite non-directory with a directory")
@@ -91,10 +94,12 @@ final class Destination: @unchecked Sendable {
             while path.count > 1 && path.last == UInt8(ascii: "/") { path.removeLast() }
             if options.dryRun {
                 root = -1
+                session.reporter.event(.createdDirectory(path))
                 return
             }
             let made = FileSystem.makeDirectory(base, buffer.cString(path), mode: 0o777)
             if made != 0 { throw failure(.fileIO, Bytes("mkdir ") + session.fullName(path) + Bytes(" failed"), made) }
+            wasCreated = true
             session.reporter.event(.createdDirectory(path))
             return try enter(path, "change_dir#2")
         }
@@ -131,7 +136,8 @@ final class Destination: @unchecked Sendable {
         root = descriptor
         if session.environment.moduleName == nil {
             let base = relative.first == UInt8(ascii: "/") ? [] : session.displayDirectory
-            session.displayDirectory = relative == Bytes(".") ? session.displayDirectory : base.appendingComponent(relative)
+            session.displayDirectory =
+                relative == Bytes(".") ? session.displayDirectory : base.appendingComponent(relative)
         } else {
             session.displayDirectory = relative == Bytes(".") ? [] : Bytes(relative.drop { $0 == UInt8(ascii: "/") })
         }
@@ -229,7 +235,8 @@ final class Destination: @unchecked Sendable {
                 : FileSystem.setOwner(directory, name, uid: uid, gid: gid)
             if code != 0 {
                 session.reporter.systemError(
-                    role, (changesOwner ? Bytes("chown ") : Bytes("chgrp ")) + display(list, entry) + Bytes(" failed"), code)
+                    role, (changesOwner ? Bytes("chown ") : Bytes("chgrp ")) + display(list, entry) + Bytes(" failed"),
+                    code)
                 return false
             }
             // The kernel may have dropped set-id bits.

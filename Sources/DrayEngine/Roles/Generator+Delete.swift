@@ -16,7 +16,8 @@ extension Generator {
         else { return }
         for position in 0..<segment.count {
             let entry = segment.entry(position).pointee
-            guard segment.isDirectory(entry), entry.flags.contains(.contentDirectory), !entry.flags.contains(.cleared) else { continue }
+            guard segment.isDirectory(entry), entry.flags.contains(.contentDirectory), !entry.flags.contains(.cleared)
+            else { continue }
             try deleteIn(segment, entry)
         }
     }
@@ -129,7 +130,8 @@ extension Generator {
     /// - Returns: whether it is gone.
     @discardableResult
     func deleteItem(
-        _ parent: Int32, _ itemName: Bytes, _ path: Bytes, _ status: FileStatus, device: UInt64, isMakingRoom: Bool = false
+        _ parent: Int32, _ itemName: Bytes, _ path: Bytes, _ status: FileStatus, device: UInt64,
+        isMakingRoom: Bool = false
     ) throws(TransferFailure) -> Bool {
         if status.isDirectory {
             if !(try emptyDirectory(parent, itemName, path, device: device, isMakingRoom: isMakingRoom)) {
@@ -239,7 +241,8 @@ extension Generator {
         } catch {
             return false
         }
-        session.reporter.errorTransfer(Bytes("could not make way for new ") + Bytes(what) + Bytes(": ") + list.path(entry))
+        session.reporter.errorTransfer(
+            Bytes("could not make way for new ") + Bytes(what) + Bytes(": ") + list.path(entry))
         return false
     }
 

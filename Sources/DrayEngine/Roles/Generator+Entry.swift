@@ -20,7 +20,8 @@ extension Generator {
         if options.listOnly {
             var item = list.report(entry.pointee, flags: [], xname: [], sending: false)
             item.name = list.path(entry.pointee)
-            session.reporter.event(.listEntry(item, atime: options.atimes > 0 ? list.extra(entry.pointee)?.pointee.atime : nil))
+            session.reporter.event(
+                .listEntry(item, atime: options.atimes > 0 ? list.extra(entry.pointee)?.pointee.atime : nil))
             return
         }
         if let skippedPath {
@@ -30,10 +31,13 @@ extension Generator {
             }
             self.skippedPath = nil
         }
-        if let daemon = session.daemonFilters, FilterWalk.excludes(daemon, list.path(entry.pointee), isDirectory: type == FileType.directory) {
+        if let daemon = session.daemonFilters,
+            FilterWalk.excludes(daemon, list.path(entry.pointee), isDirectory: type == FileType.directory)
+        {
             let kind = type == FileType.directory ? "directory" : "file"
             session.reporter.errorTransfer(
-                Bytes(text: "ERROR: daemon refused to receive \(kind) ") + Bytes("\"") + list.path(entry.pointee) + Bytes("\""))
+                Bytes(text: "ERROR: daemon refused to receive \(kind) ") + Bytes("\"") + list.path(entry.pointee)
+                    + Bytes("\""))
             if type == FileType.directory { skip(list, entry) }
             return
         }
@@ -50,7 +54,9 @@ extension Generator {
             code = FileSystem.status(parent, cName, follow: false, &status)
             if code == 0 && status.isSymlink && type == FileType.directory && options.keepDirlinks {
                 var followed = FileStatus()
-                if FileSystem.status(parent, cName, follow: true, &followed) == 0 && followed.isDirectory { status = followed }
+                if FileSystem.status(parent, cName, follow: true, &followed) == 0 && followed.isDirectory {
+                    status = followed
+                }
             }
         }
         if code != 0 && code != ENOENT {
@@ -68,7 +74,8 @@ extension Generator {
         if options.existingOnly && !exists {
             if options.info[.skip] >= 1 {
                 let kind = type == FileType.directory ? "directory" : "file"
-                session.reporter.info(Bytes(text: "not creating new \(kind) \"") + list.path(entry.pointee) + Bytes("\""))
+                session.reporter.info(
+                    Bytes(text: "not creating new \(kind) \"") + list.path(entry.pointee) + Bytes("\""))
             }
             if type == FileType.directory { skip(list, entry, silently: true) }
             return
@@ -78,7 +85,9 @@ extension Generator {
             return
         }
         if type == FileType.directory {
-            if directoryIndex >= 0 && createdEarly.contains(directoryIndex) { exists = false }
+            if directoryIndex >= 0 && createdEarly.contains(directoryIndex) || isRootDot && destination.wasCreated {
+                exists = false
+            }
             return try handleDirectory(ndx, list, entry, parent, exists, status, directoryIndex)
         }
         if options.hardLinks > 0 && flags.contains(.hardLinked) {
@@ -89,7 +98,8 @@ extension Generator {
             try handleSymlink(ndx, list, entry.pointee, parent, exists, status)
         case FileType.regular: try handleRegular(ndx, list, entry, parent, exists, status)
         default:
-            if (type == FileType.characterDevice || type == FileType.blockDevice || type == FileType.fifo || type == FileType.socket),
+            if (type == FileType.characterDevice || type == FileType.blockDevice || type == FileType.fifo
+                || type == FileType.socket),
                 isHandledNode(type)
             {
                 try handleNode(ndx, list, entry.pointee, parent, exists, status)
@@ -213,7 +223,8 @@ extension Generator {
         }
         let implied = entry.pointee.flags.contains(.impliedDirectory) && !options.impliedDirs
         if !(implied && exists) {
-            try report(ndx, differences(list, entry.pointee, exists: exists, status: status, base: exists ? [] : .localChange))
+            try report(
+                ndx, differences(list, entry.pointee, exists: exists, status: status, base: exists ? [] : .localChange))
         }
         if options.dryRun {
             if exists { try deleteDuring(list, entry.pointee) }
@@ -224,7 +235,8 @@ extension Generator {
             let code = FileSystem.makeDirectory(parent, cName, mode: list.mode(entry.pointee) & 0o7777)
             if code != 0 && code != EEXIST {
                 session.reporter.systemError(
-                    .generator, Bytes("recv_generator: mkdir ") + destination.display(list, entry.pointee) + Bytes(" failed"), code)
+                    .generator,
+                    Bytes("recv_generator: mkdir ") + destination.display(list, entry.pointee) + Bytes(" failed"), code)
                 return skip(list, entry)
             }
             _ = FileSystem.status(parent, cName, follow: false, &status)
@@ -236,14 +248,16 @@ extension Generator {
                 directory: parent, name: destination.name(list, entry.pointee, name), list: list, entry: entry.pointee,
                 mode: mode, status: &status, role: .generator)
             if !destination.isRoot && status.mode & 0o700 != 0o700 {
-                _ = FileSystem.setMode(parent, destination.name(list, entry.pointee, name), status.mode & 0o7777 | 0o700)
+                _ = FileSystem.setMode(
+                    parent, destination.name(list, entry.pointee, name), status.mode & 0o7777 | 0o700)
             }
         }
         try deleteDuring(list, entry.pointee)
     }
 
     private func deleteDuring(_ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
-        guard options.deleteMode == .during || options.deleteMode == .delay, entry.flags.contains(.contentDirectory) else { return }
+        guard options.deleteMode == .during || options.deleteMode == .delay, entry.flags.contains(.contentDirectory)
+        else { return }
         try deleteIn(list, entry)
     }
 
@@ -265,15 +279,19 @@ extension Generator {
         guard parent >= 0 else { return }
         let cName = destination.name(list, entry, name)
         var status = FileStatus()
-        guard FileSystem.status(parent, cName, follow: options.keepDirlinks, &status) == 0, status.isDirectory else { return }
+        guard FileSystem.status(parent, cName, follow: options.keepDirlinks, &status) == 0, status.isDirectory else {
+            return
+        }
         let mode = list.mode(entry)
         if restoresMode && (status.mode ^ mode) & 0o7777 != 0 { _ = FileSystem.setMode(parent, cName, mode & 0o7777) }
         if setsTime && (status.mtime != entry.mtime || status.mtimeNanoseconds != entry.nanoseconds)
             && !destination.sameTime(entry.mtime, entry.nanoseconds, status.mtime, status.mtimeNanoseconds)
         {
-            let code = FileSystem.setTimes(parent, cName, mtime: entry.mtime, nanoseconds: entry.nanoseconds, atime: nil)
+            let code = FileSystem.setTimes(
+                parent, cName, mtime: entry.mtime, nanoseconds: entry.nanoseconds, atime: nil)
             if code != 0 {
-                session.reporter.systemError(.generator, Bytes("failed to set times on ") + destination.display(list, entry), code)
+                session.reporter.systemError(
+                    .generator, Bytes("failed to set times on ") + destination.display(list, entry), code)
             }
         }
     }
@@ -315,7 +333,8 @@ extension Generator {
                 try report(ndx, differences(list, entry, exists: true, status: status, base: []))
                 if !options.dryRun {
                     destination.setAttributes(
-                        directory: parent, name: cName, list: list, entry: entry, mode: list.mode(entry), status: &status,
+                        directory: parent, name: cName, list: list, entry: entry, mode: list.mode(entry),
+                        status: &status,
                         role: .generator)
                 }
                 try finishedLocally(ndx, list, entry)
@@ -325,14 +344,17 @@ extension Generator {
         if exists && !clearWay(list, entry, parent, status, "symlink") { return }
         try report(
             ndx,
-            differences(list, entry, exists: exists && status.isSymlink, status: status, base: [.localChange, .reportChange]))
+            differences(
+                list, entry, exists: exists && status.isSymlink, status: status, base: [.localChange, .reportChange]))
         if options.dryRun { return try finishedLocally(ndx, list, entry) }
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
             target.withCString { FileSystem.makeSymlink($0, directory, name) }
         }
         if code != 0 {
             session.reporter.systemError(
-                .generator, Bytes("symlink ") + destination.display(list, entry) + Bytes(" -> \"") + target + Bytes("\" failed"), code)
+                .generator,
+                Bytes("symlink ") + destination.display(list, entry) + Bytes(" -> \"") + target + Bytes("\" failed"),
+                code)
             return
         }
         finishNode(list, entry, parent)
@@ -365,7 +387,8 @@ extension Generator {
         try report(
             ndx,
             differences(
-                list, entry, exists: exists && status.type == type, status: status, base: [.localChange, .reportChange]))
+                list, entry, exists: exists && status.type == type, status: status, base: [.localChange, .reportChange])
+        )
         if options.dryRun { return try finishedLocally(ndx, list, entry) }
         let created = destination.finalMode(mode, existing: nil)
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in

@@ -36,9 +36,11 @@ extension Generator {
         defer { partial?.close() }
         var partialStatus = FileStatus()
         if parent >= 0, let directory = destination.partialDirectory, !options.dryRun {
-            let place = PartialPlace(root: destination, parent: parent, directory: directory, name: Bytes(list.name(entry.pointee)))
+            let place = PartialPlace(
+                root: destination, parent: parent, directory: directory, name: Bytes(list.name(entry.pointee)))
             if let held = place.open(create: false) {
-                if FileSystem.status(held.descriptor, otherName.cString(place.name), follow: false, &partialStatus) == 0,
+                if FileSystem.status(held.descriptor, otherName.cString(place.name), follow: false, &partialStatus)
+                    == 0,
                     partialStatus.isRegular
                 {
                     partial = held
@@ -63,7 +65,8 @@ extension Generator {
         }
         if options.append != .off && exists && status.length >= entry.pointee.length { return }
         var flags = differences(
-            list, entry.pointee, exists: exists, status: status, base: options.checksum && exists ? [.transfer, .reportChange] : .transfer)
+            list, entry.pointee, exists: exists, status: status,
+            base: options.checksum && exists ? [.transfer, .reportChange] : .transfer)
         if partial != nil && options.append == .off {
             basisType = BasisType.partialDirectory
             flags.insert(.basisTypeFollows)
@@ -72,7 +75,9 @@ extension Generator {
         try request(ndx, list, entry.pointee, parent, flags, basisType, exists: exists, partial: partial, redo: false)
     }
 
-    private func skipSize(_ list: FileSegment, _ entry: FileEntry, _ what: StaticString, _ ndx: Int32) throws(TransferFailure) {
+    private func skipSize(_ list: FileSegment, _ entry: FileEntry, _ what: StaticString, _ ndx: Int32)
+        throws(TransferFailure)
+    {
         if options.info[.skip] >= 1 { session.reporter.info(list.path(entry) + Bytes(what)) }
         if options.hardLinks > 0 && entry.flags.contains(.hardLinked) { try replaceHardLinkLeader(ndx, list, entry) }
     }
@@ -81,7 +86,8 @@ extension Generator {
     func isUnchanged(_ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ status: FileStatus) -> Bool {
         if entry.length != status.length { return false }
         if options.checksum {
-            let descriptor = FileSystem.open(parent, destination.name(list, entry, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+            let descriptor = FileSystem.open(
+                parent, destination.name(list, entry, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
             if descriptor < 0 { return false }
             defer { _ = FileSystem.close(descriptor) }
             wholeHasher.reset()
@@ -99,7 +105,9 @@ extension Generator {
     }
 
     /// A file that failed verification is asked for once more, with full-length sums.
-    func requestAgain(_ ndx: Int32, _ list: FileSegment, _ entry: UnsafeMutablePointer<FileEntry>) throws(TransferFailure) {
+    func requestAgain(_ ndx: Int32, _ list: FileSegment, _ entry: UnsafeMutablePointer<FileEntry>)
+        throws(TransferFailure)
+    {
         let parent = cache.descriptor(entry.pointee.directory)
         guard parent >= 0 else { return }
         var status = FileStatus()
@@ -111,10 +119,12 @@ extension Generator {
         var flags = differences(list, entry.pointee, exists: exists, status: status, base: .transfer)
         var basisType = BasisType.destination
         if let directory = destination.partialDirectory {
-            let place = PartialPlace(root: destination, parent: parent, directory: directory, name: Bytes(list.name(entry.pointee)))
+            let place = PartialPlace(
+                root: destination, parent: parent, directory: directory, name: Bytes(list.name(entry.pointee)))
             if let held = place.open(create: false) {
                 var partialStatus = FileStatus()
-                if FileSystem.status(held.descriptor, otherName.cString(place.name), follow: false, &partialStatus) == 0 {
+                if FileSystem.status(held.descriptor, otherName.cString(place.name), follow: false, &partialStatus) == 0
+                {
                     partial = held
                     basisType = BasisType.partialDirectory
                     flags.insert(.basisTypeFollows)
@@ -148,10 +158,12 @@ extension Generator {
                     flags.insert(.basisTypeFollows)
                 }
             }
-            descriptor = FileSystem.open(parent, destination.name(list, entry, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+            descriptor = FileSystem.open(
+                parent, destination.name(list, entry, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
             if descriptor < 0 {
                 session.reporter.systemError(
-                    .generator, Bytes("failed to open ") + destination.display(list, entry) + Bytes(", continuing"), -descriptor,
+                    .generator, Bytes("failed to open ") + destination.display(list, entry) + Bytes(", continuing"),
+                    -descriptor,
                     level: .error)
             }
         }
@@ -160,7 +172,8 @@ extension Generator {
         try ItemRecord(flags: flags, basisType: basisType).write(ndx, to: writer)
         let whole = options.wholeFile ?? (options.isLocal && options.append == .off)
         var status = FileStatus()
-        guard descriptor >= 0, !whole || options.append != .off, FileSystem.status(descriptor: descriptor, &status) == 0,
+        guard descriptor >= 0, !whole || options.append != .off,
+            FileSystem.status(descriptor: descriptor, &status) == 0,
             status.isRegular
         else { return try SumHead().write(to: writer) }
         guard
@@ -222,7 +235,9 @@ extension Generator {
 
     /// `--inplace --backup`: copies the old content before it is overwritten.
     private func backupInPlace(_ list: FileSegment, _ entry: FileEntry, _ parent: Int32) -> Bool {
-        guard let place = Backup.location(destination, parent, list.path(entry), Bytes(list.name(entry))) else { return false }
+        guard let place = Backup.location(destination, parent, list.path(entry), Bytes(list.name(entry))) else {
+            return false
+        }
         defer { place.close() }
         let source = FileSystem.open(parent, destination.name(list, entry, name), O_RDONLY | O_NOFOLLOW)
         if source < 0 { return false }

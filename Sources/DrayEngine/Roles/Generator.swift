@@ -167,9 +167,11 @@ final class Generator {
         if segment.parentDirectory >= 0 {
             let index = Int(segment.parentDirectory)
             let entry = lists.directories.entry(index)
-            let isRoot = lists.directories.node(index).pointee.parent < 0 && isDot(lists.directories.entries, entry.pointee)
+            let isRoot =
+                lists.directories.node(index).pointee.parent < 0 && isDot(lists.directories.entries, entry.pointee)
             if !isRoot {
-                try handle(segment.ndxStart - 1, lists.directories.entries, entry, directoryIndex: segment.parentDirectory)
+                try handle(
+                    segment.ndxStart - 1, lists.directories.entries, entry, directoryIndex: segment.parentDirectory)
             }
             if entry.pointee.flags.contains(.missingDirectory) {
                 return skipContents(segment)
@@ -185,8 +187,11 @@ final class Generator {
                 if entry.pointee.flags.contains(.cleared) { continue }
                 if segment.parentDirectory <= 0 && isDot(segment, entry.pointee) && index == 0 {
                     // The root's own entry is handled here; its number is that of the list's directory.
-                    try handle(segment.ndxStart - 1, lists.directories.entries, lists.directories.entry(0), directoryIndex: 0)
-                    if lists.directories.entry(0).pointee.flags.contains(.missingDirectory) { return skipContents(segment) }
+                    try handle(
+                        segment.ndxStart - 1, lists.directories.entries, lists.directories.entry(0), directoryIndex: 0)
+                    if lists.directories.entry(0).pointee.flags.contains(.missingDirectory) {
+                        return skipContents(segment)
+                    }
                 } else {
                     createEarly(segment, entry.pointee, index)
                 }
@@ -326,7 +331,9 @@ final class Generator {
         else { return }
         let parent = cache.descriptor(entry.directory)
         guard parent >= 0 else { return }
-        if let daemon = session.daemonFilters, FilterWalk.excludes(daemon, list.path(entry), isDirectory: true) { return }
+        if let daemon = session.daemonFilters, FilterWalk.excludes(daemon, list.path(entry), isDirectory: true) {
+            return
+        }
         var status = FileStatus()
         let cName = destination.name(list, entry, name)
         if FileSystem.status(parent, cName, follow: false, &status) == ENOENT {

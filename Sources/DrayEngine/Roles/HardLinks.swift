@@ -24,7 +24,9 @@ struct HardLinkGroups {
     private var last: [Int32: Int32] = [:]
 
     static func group(_ list: FileSegment, _ entry: FileEntry) -> Int32? {
-        guard entry.flags.contains(.hardLinked), let extra = list.extra(entry), extra.pointee.hardLinkGroup >= 0 else { return nil }
+        guard entry.flags.contains(.hardLinked), let extra = list.extra(entry), extra.pointee.hardLinkGroup >= 0 else {
+            return nil
+        }
         return extra.pointee.hardLinkGroup
     }
 
@@ -41,7 +43,9 @@ struct HardLinkGroups {
         guard dropsSingles else { return }
         for position in 0..<segment.count {
             let entry = segment.entry(position)
-            if let group = Self.group(segment, entry.pointee), counts[group] == 1 { entry.pointee.flags.remove(.hardLinked) }
+            if let group = Self.group(segment, entry.pointee), counts[group] == 1 {
+                entry.pointee.flags.remove(.hardLinked)
+            }
         }
     }
 
@@ -109,7 +113,8 @@ extension Generator {
 
     /// The leader could not be had: another member takes its place.
     func replaceHardLinkLeader(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
-        guard let number = HardLinkGroups.group(list, entry), var group = links.groups[number], group.finished == nil else { return }
+        guard let number = HardLinkGroups.group(list, entry), var group = links.groups[number], group.finished == nil
+        else { return }
         group.leader = nil
         let next = group.waiting.popLast() ?? group.deferred.popLast()
         links.groups[number] = group
@@ -119,7 +124,8 @@ extension Generator {
         var status = FileStatus()
         let exists =
             parent >= 0
-            && FileSystem.status(parent, destination.name(otherList, otherEntry.pointee, name), follow: false, &status) == 0
+            && FileSystem.status(parent, destination.name(otherList, otherEntry.pointee, name), follow: false, &status)
+                == 0
         try handleRegular(next, otherList, otherEntry, parent, exists, status)
     }
 
@@ -130,7 +136,8 @@ extension Generator {
         let parent = destination.root < 0 ? -ENOENT : cache.descriptor(entry.directory)
         let source = destination.root < 0 ? -ENOENT : cache.descriptor(finished.directory)
         var status = FileStatus()
-        let exists = parent >= 0 && FileSystem.status(parent, destination.name(list, entry, name), follow: false, &status) == 0
+        let exists =
+            parent >= 0 && FileSystem.status(parent, destination.name(list, entry, name), follow: false, &status) == 0
         var leader = FileStatus()
         if source >= 0 { _ = FileSystem.status(source, otherName.cString(finished.name), follow: false, &leader) }
         if exists && leader.inode != 0 && status.inode == leader.inode && status.device == leader.device {
@@ -142,7 +149,8 @@ extension Generator {
         let sameKind = exists && status.type == list.mode(entry) & FileType.mask
         if options.dryRun {
             return try report(
-                ndx, differences(list, entry, exists: sameKind, status: status, base: .localChange, xname: finished.path),
+                ndx,
+                differences(list, entry, exists: sameKind, status: status, base: .localChange, xname: finished.path),
                 xname: finished.path)
         }
         if parent < 0 || source < 0 { return }
@@ -150,12 +158,15 @@ extension Generator {
         if exists && options.backup && !status.isDirectory {
             _ = Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: false)
         }
-        let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory && !options.backup) { directory, new in
+        let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory && !options.backup) {
+            directory, new in
             FileSystem.link(source, self.otherName.cString(finished.name), directory, new)
         }
         if code != 0 {
             session.reporter.systemError(
-                .generator, Bytes("link ") + destination.display(list, entry) + Bytes(" => ") + finished.path + Bytes(" failed"), code)
+                .generator,
+                Bytes("link ") + destination.display(list, entry) + Bytes(" => ") + finished.path + Bytes(" failed"),
+                code)
             return
         }
         try report(

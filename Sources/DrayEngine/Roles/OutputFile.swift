@@ -68,7 +68,8 @@ final class OutputFile {
             let code = FileSystem.seek(descriptor, to: (end ?? offset) - Int64(bytes.count))
             if code != 0 { return code }
         }
-        return sparse ? putSparse(bytes, start: (end ?? offset) - Int64(bytes.count)) : FileSystem.writeAll(descriptor, bytes)
+        return sparse
+            ? putSparse(bytes, start: (end ?? offset) - Int64(bytes.count)) : FileSystem.writeAll(descriptor, bytes)
     }
 
     private func putSparse(_ bytes: UnsafeRawBufferPointer, start: Int64) -> Int32 {

@@ -82,7 +82,9 @@ enum Backup {
             _ = FileSystem.close(current)
             if next < 0 {
                 destination.session.reporter.systemError(
-                    .receiver, Bytes("mkdir ") + destination.session.fullName(backupDirectory.appendingComponent(sub)) + Bytes(" failed"), -next)
+                    .receiver,
+                    Bytes("mkdir ") + destination.session.fullName(backupDirectory.appendingComponent(sub))
+                        + Bytes(" failed"), -next)
                 return nil
             }
             current = next
@@ -121,7 +123,8 @@ enum Backup {
             return false
         }
         if destination.options.info[.backup] >= 1 {
-            let shown = (destination.options.backupDirectory ?? []).appendingComponent(path) + destination.options.backupSuffix
+            let shown =
+                (destination.options.backupDirectory ?? []).appendingComponent(path) + destination.options.backupSuffix
             reporter.info(Bytes("backed up ") + path + Bytes(" to ") + shown)
         }
         return true

@@ -39,7 +39,8 @@ extension Receiver {
         let parent = cache.descriptor(entry.pointee.directory)
         if parent < 0 {
             session.reporter.systemError(
-                .receiver, Bytes("recv_files: open of parent of ") + destination.display(list, entry.pointee)
+                .receiver,
+                Bytes("recv_files: open of parent of ") + destination.display(list, entry.pointee)
                     + Bytes(" failed"), -parent)
             try discard()
             return .failed(ndx)
@@ -91,7 +92,9 @@ extension Receiver {
         let completesPartial =
             partialHold != nil && basisDescriptor >= 0 && session.flags.contains(.inplacePartialDirectory)
             && record.basisType == BasisType.partialDirectory
-        guard var target = openTarget(list, entry.pointee, parent, cName, completesPartial ? partialHold : nil, existing, exists)
+        guard
+            var target = openTarget(
+                list, entry.pointee, parent, cName, completesPartial ? partialHold : nil, existing, exists)
         else {
             try discard()
             return .failed(ndx)
@@ -99,7 +102,8 @@ extension Receiver {
         let outcome: Verification
         do throws(TransferFailure) {
             outcome = try receiveData(
-                target.descriptor, basisDescriptor, basisStatus.length, list, entry.pointee, record, inPlace: target.isInPlace || target.isPartialFile,
+                target.descriptor, basisDescriptor, basisStatus.length, list, entry.pointee, record,
+                inPlace: target.isInPlace || target.isPartialFile,
                 isRedo: isRedo, preallocateOld: existing.length)
         } catch {
             keepInterrupted(&target, list, entry.pointee, parent, mode)
@@ -262,7 +266,8 @@ extension Receiver {
         if basisDescriptor < 0 {
             throw session.fail(
                 .protocolIncompatible,
-                "got a block match with no basis file for \(destination.display(list, entry).displayText) [\(reader.who)]")
+                "got a block match with no basis file for \(destination.display(list, entry).displayText) [\(reader.who)]"
+            )
         }
         let start = Int64(block) * Int64(head.blockLength)
         var done = 0
@@ -308,7 +313,8 @@ extension Receiver {
 
     private func conclude(
         _ outcome: Verification, _ target: inout Target, _ ndx: Int32, _ list: FileSegment,
-        _ entry: UnsafeMutablePointer<FileEntry>, _ parent: Int32, _ mode: UInt32, _ existing: FileStatus, _ exists: Bool,
+        _ entry: UnsafeMutablePointer<FileEntry>, _ parent: Int32, _ mode: UInt32, _ existing: FileStatus,
+        _ exists: Bool,
         _ isRedo: Bool, _ partialHold: PartialPlace.Held?
     ) throws(TransferFailure) -> ReceiverEvents.Event {
         var kept = "discarded"
@@ -329,7 +335,9 @@ extension Receiver {
             _ = store(&target, list, entry.pointee, parent, mode, choice: .skipTime, to: .final)
             kept = "retained"
         } else if destination.partialDirectory != nil {
-            kept = store(&target, list, entry.pointee, parent, mode, choice: .skipTime, to: .partial) ? "put into partial-dir" : kept
+            kept =
+                store(&target, list, entry.pointee, parent, mode, choice: .skipTime, to: .partial)
+                ? "put into partial-dir" : kept
         } else if options.partial {
             kept = store(&target, list, entry.pointee, parent, mode, choice: .skipTime, to: .final) ? "retained" : kept
         } else {
@@ -363,7 +371,9 @@ extension Receiver {
         choice: Destination.AttributeChoice, to wanted: Place
     ) -> Bool {
         var place = wanted
-        if place == .final && options.delayUpdates && !target.isInPlace && destination.localName == nil { place = .partial }
+        if place == .final && options.delayUpdates && !target.isInPlace && destination.localName == nil {
+            place = .partial
+        }
         if place == .final && options.backup && !target.isInPlace {
             if !Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true) {
                 dropTarget(&target)
@@ -374,7 +384,8 @@ extension Receiver {
         _ = FileSystem.status(descriptor: target.descriptor, &status)
         let cName = destination.name(list, entry, name)
         destination.setAttributes(
-            directory: target.directory, name: cName, descriptor: target.descriptor, list: list, entry: entry, mode: mode,
+            directory: target.directory, name: cName, descriptor: target.descriptor, list: list, entry: entry,
+            mode: mode,
             status: &status, choice: choice, role: .receiver)
         let code = FileSystem.close(target.descriptor)
         target.descriptor = -1
@@ -386,11 +397,13 @@ extension Receiver {
         if target.isPartialFile {
             if place == .partial { return true }
             return finishRename(
-                FileSystem.rename(target.directory, otherName.cString(Bytes(list.name(entry))), parent, cName), target, list,
+                FileSystem.rename(target.directory, otherName.cString(Bytes(list.name(entry))), parent, cName), target,
+                list,
                 entry, parent)
         }
         if place == .partial, let directory = destination.partialDirectory {
-            let spot = PartialPlace(root: destination, parent: parent, directory: directory, name: Bytes(list.name(entry)))
+            let spot = PartialPlace(
+                root: destination, parent: parent, directory: directory, name: Bytes(list.name(entry)))
             guard let held = spot.open(create: true) else {
                 session.reporter.errorTransfer(
                     Bytes("Unable to create partial-dir for ") + list.path(entry) + Bytes(" -- discarding ")
@@ -422,7 +435,8 @@ extension Receiver {
         }
         let shown = Bytes(target.temporary.dropLast().map { UInt8(bitPattern: $0) })
         session.reporter.systemError(
-            .receiver, Bytes("rename ") + session.fullName(list.path(entry).splitLastComponent.directory.appendingComponent(shown))
+            .receiver,
+            Bytes("rename ") + session.fullName(list.path(entry).splitLastComponent.directory.appendingComponent(shown))
                 + Bytes(" -> \"") + list.path(entry) + Bytes("\""), result)
         if !target.temporary.isEmpty {
             _ = target.temporary.withUnsafeBufferPointer { FileSystem.unlink(target.directory, $0.baseAddress!) }
@@ -432,7 +446,9 @@ extension Receiver {
 
     /// `--temp-dir` on another file system: copies next to the destination, then renames there.
     private func copyAcross(_ target: Target, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32) -> Int32 {
-        let source = target.temporary.withUnsafeBufferPointer { FileSystem.open(target.directory, $0.baseAddress!, O_RDONLY | O_NOFOLLOW) }
+        let source = target.temporary.withUnsafeBufferPointer {
+            FileSystem.open(target.directory, $0.baseAddress!, O_RDONLY | O_NOFOLLOW)
+        }
         if source < 0 { return -source }
         defer { _ = FileSystem.close(source) }
         var status = FileStatus()
@@ -475,7 +491,8 @@ extension Receiver {
             let count = FileSystem.read(source, buffer)
             if count == 0 { return 0 }
             if count < 0 { return Int32(-count) }
-            let code = FileSystem.writeAll(copy, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+            let code = FileSystem.writeAll(
+                copy, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
             if code != 0 { return code }
         }
     }
@@ -493,7 +510,9 @@ extension Receiver {
             target.descriptor = -1
             return
         }
-        guard literalSeen && (options.partial || destination.partialDirectory != nil) else { return dropTarget(&target) }
+        guard literalSeen && (options.partial || destination.partialDirectory != nil) else {
+            return dropTarget(&target)
+        }
         _ = output.finish(truncate: options.preallocate)
         if destination.partialDirectory != nil {
             _ = store(&target, list, entry, parent, mode, choice: .skipTime, to: .partial)

@@ -214,12 +214,15 @@ final class Receiver {
         let place = PartialPlace(root: destination, parent: parent, directory: partial, name: Bytes(list.name(entry)))
         guard let held = place.open(create: false) else { return }
         defer { held.close() }
-        if options.backup { _ = Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true) }
+        if options.backup {
+            _ = Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true)
+        }
         let code = FileSystem.rename(
             held.descriptor, otherName.cString(place.name), parent, destination.name(list, entry, name))
         if code != 0 {
             session.reporter.systemError(
-                .receiver, Bytes("rename failed for ") + destination.display(list, entry) + Bytes(" (from ")
+                .receiver,
+                Bytes("rename failed for ") + destination.display(list, entry) + Bytes(" (from ")
                     + session.fullName(partial.appendingComponent(place.name)) + Bytes(")"), code)
         }
         held.removeIfEmpty()

@@ -22,7 +22,8 @@ final class ReceiverEvents: Sendable {
     }
     private struct State {
         var queue: [Event] = []
-        var ended: TransferFailure?
+        /// Something else happened that a waiting generator wants to look at.
+        var woken = false
     }
     private let state = Monitor(State())
 
@@ -41,7 +42,8 @@ final class ReceiverEvents: Sendable {
     /// Waits for at least one event, at most `milliseconds`; empty if none came.
     func wait(milliseconds: Int) -> [Event] {
         state.wait(milliseconds: milliseconds) { state in
-            if state.queue.isEmpty { return nil }
+            if state.queue.isEmpty && !state.woken { return nil }
+            state.woken = false
             let taken = state.queue
             state.queue.removeAll(keepingCapacity: true)
             return taken
@@ -49,5 +51,5 @@ final class ReceiverEvents: Sendable {
     }
 
     /// Wakes a waiting generator without telling it anything (new lists, queued messages).
-    func wake() { state.notifying { _ in } }
+    func wake() { state.notifying { $0.woken = true } }
 }

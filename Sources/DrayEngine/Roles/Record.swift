@@ -50,7 +50,9 @@ extension SumHead {
         if blockLength < 0 || Int(blockLength) > limit { throw bad("Invalid block length \(blockLength) [\(who)]") }
         if count > 0 && blockLength == 0 { throw bad("Invalid zero block length [\(who)]") }
         let strongLength = try reader.int32()
-        if strongLength < 0 || Int(strongLength) > digestLength { throw bad("Invalid checksum length \(strongLength) [\(who)]") }
+        if strongLength < 0 || Int(strongLength) > digestLength {
+            throw bad("Invalid checksum length \(strongLength) [\(who)]")
+        }
         let remainder = try reader.int32()
         if remainder < 0 || remainder > blockLength { throw bad("Invalid remainder length \(remainder) [\(who)]") }
         return SumHead(count: count, blockLength: blockLength, strongLength: strongLength, remainder: remainder)
@@ -95,7 +97,8 @@ extension FileSegment {
     ) -> ItemReport {
         let attributes = attributes(entry)
         return ItemReport(
-            name: path(entry), linkTarget: attributes.mode & FileType.mask == FileType.symlink ? Bytes(linkTarget(entry)) : [],
+            name: path(entry),
+            linkTarget: attributes.mode & FileType.mask == FileType.symlink ? Bytes(linkTarget(entry)) : [],
             mode: attributes.mode, length: entry.length, mtime: entry.mtime, uid: attributes.uid, gid: attributes.gid,
             flags: flags, xname: xname, sending: sending)
     }

@@ -181,7 +181,9 @@ final class Sender {
         try transfer(ndx, list, entry, record)
     }
 
-    private func report(_ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, before: Bool, data: Int64 = 0, sums: Int64 = 0) {
+    private func report(
+        _ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, before: Bool, data: Int64 = 0, sums: Int64 = 0
+    ) {
         guard options.logsItems else { return }
         var item = list.report(entry, flags: record.flags, xname: record.xname, sending: true)
         item.dataBytes = data
@@ -255,7 +257,8 @@ final class Sender {
         guard head.count > 0 else { return nil }
         if Int64(head.count) * Limits.blockSumRecord >= options.maxAllocation {
             throw TransferFailure(
-                .outOfMemory, "[sender] exceeded --max-alloc=\(options.maxAllocation) setting (file=\(#fileID), line=\(#line))"
+                .outOfMemory,
+                "[sender] exceeded --max-alloc=\(options.maxAllocation) setting (file=\(#fileID), line=\(#line))"
             )
         }
         let table = BlockSumTable(head: head)
@@ -285,7 +288,9 @@ final class Sender {
         mutating func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
             let wanted = Int(min(Int64(buffer.count), left))
             if wanted == 0 { return 0 }
-            var count = shrank || errorCode != 0 ? 0 : FileSystem.read(descriptor, UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]))
+            var count =
+                shrank || errorCode != 0
+                ? 0 : FileSystem.read(descriptor, UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]))
             if count <= 0 {
                 if count < 0 { errorCode = Int32(-count) } else { shrank = true }
                 buffer.baseAddress!.initializeMemory(as: UInt8.self, repeating: 0, count: wanted)
@@ -343,7 +348,8 @@ final class Sender {
             var sink = TokenSink(writer: writer, meter: progress)
             do {
                 try matcher.run(
-                    length: length, table: table, hasher: blockHasher, updatingBasis: updating, source: &source, sink: &sink)
+                    length: length, table: table, hasher: blockHasher, updatingBasis: updating, source: &source,
+                    sink: &sink)
             } catch {
                 throw error as? TransferFailure ?? TransferFailure(.ipc)
             }
@@ -385,13 +391,16 @@ final class Sender {
         let directory = walk.cache.descriptor(entry.pointee.directory)
         let full = displayName(list, entry.pointee)
         guard directory >= 0 else {
-            return session.reporter.systemError(.sender, Bytes("sender failed to secure-open-parent ") + full, -directory)
+            return session.reporter.systemError(
+                .sender, Bytes("sender failed to secure-open-parent ") + full, -directory)
         }
         let cName = name.cString(list.name(entry.pointee))
         var status = FileStatus()
         var code = FileSystem.status(directory, cName, follow: options.copyLinks, &status)
         if code != 0 {
-            if code == ENOENT { return session.reporter.info(Bytes("sender file already removed: ") + list.path(entry.pointee)) }
+            if code == ENOENT {
+                return session.reporter.info(Bytes("sender file already removed: ") + list.path(entry.pointee))
+            }
             return session.reporter.systemError(.sender, Bytes("sender failed to re-lstat ") + full, code)
         }
         if status.length != entry.pointee.length && status.isRegular || status.mtime != entry.pointee.mtime

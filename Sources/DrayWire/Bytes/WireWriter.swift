@@ -126,7 +126,9 @@ public final class WireWriter {
     public func queueMessage(_ code: MessageCode, _ payload: some Collection<UInt8>) {
         let header = UInt32(7 + UInt32(code.rawValue)) << 24 | UInt32(payload.count)
         queued.withLock { state in
-            for shift in stride(from: UInt32(0), to: 32, by: 8) { state.append(UInt8(truncatingIfNeeded: header >> shift)) }
+            for shift in stride(from: UInt32(0), to: 32, by: 8) {
+                state.append(UInt8(truncatingIfNeeded: header >> shift))
+            }
             state.append(contentsOf: payload)
         }
     }

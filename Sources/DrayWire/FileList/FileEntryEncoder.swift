@@ -181,7 +181,8 @@ public final class FileEntryEncoder {
             }
             if format.hasChecksum(source.mode) {
                 try writer.bytes(
-                    checksum.count == format.checksumLength ? checksum : Bytes(repeating: 0, count: format.checksumLength))
+                    checksum.count == format.checksumLength
+                        ? checksum : Bytes(repeating: 0, count: format.checksumLength))
             }
         }
         return append(

@@ -1,1 +1,0 @@
-// Dray — Dray.

@@ -1,0 +1,280 @@
+// Dray — what options imply, and which contradict each other.
+// Layer: Command. Behaviour: chapter 05 §1.1, §1.3, §4.1; chapter 04 on implied options.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import Glibc
+
+extension OptionState {
+    /// Checks and resolves everything that was typed.
+    mutating func finish(operands: [Bytes]) throws(TransferFailure) -> ParsedCommand {
+        try resolveArguments()
+        try resolveAllocation()
+        try checkConflicts()
+        try resolveFilesFrom(operands)
+        try resolveDeletion(operands)
+        try resolveBackup()
+        try resolvePartial()
+        try resolveAlgorithms()
+        resolveLevels()
+        resolveFormats()
+        options.omitDirTimes = omitDirTimes == true || (options.backup && options.backupDirectory == nil)
+        client.omitDirTimesGiven = omitDirTimes == true && (!options.backup || options.backupDirectory != nil)
+        options.fuzzy = fuzzyCount
+        options.iconv = iconv == Bytes("-") && !options.amServer ? nil : iconv
+        if options.iconv != nil { client.given.insert("iconv") }
+        if options.acls { options.perms = true }
+        if options.userMap != nil { options.owner = true }
+        if options.groupMap != nil { options.group = true }
+        options.connectTimeoutSeconds = max(0, client.contimeout ?? 0)
+        var command = ParsedCommand()
+        command.options = options
+        command.client = client
+        command.operands = operands
+        if context.refusesUnsupported { try UnsupportedOptions.check(command) }
+        return command
+    }
+
+    // MARK: - Arguments of the far side
+
+    private mutating func resolveArguments() throws(TransferFailure) {
+        guard !options.amServer else { return }
+        if oldArgs == nil && secluded != true, let text = context.environment("RSYNC_OLD_ARGS"), !text.isEmpty {
+            let level = Int(parseDecimal(text.prefix { $0.isASCIIDigit }) ?? 0)
+            oldArgs = level
+            if level > 0 { secluded = false }
+        }
+        if let level = oldArgs, level > 0 {
+            if secluded == true { throw complaint("--secluded-args conflicts with --old-args.") }
+            secluded = false
+        }
+        if secluded == nil, let text = context.environment("RSYNC_PROTECT_ARGS"), !text.isEmpty {
+            secluded = (parseDecimal(text.prefix { $0.isASCIIDigit }) ?? 0) != 0
+        }
+        options.secludedArguments = secluded == true
+        options.oldArguments = oldArgs ?? 0
+    }
+
+    private mutating func resolveAllocation() throws(TransferFailure) {
+        guard let text = client.maxAllocText else { return }
+        let value = try size(text, "max-alloc", minimum: 1 << 20)
+        options.maxAllocation = value == 0 ? .max : value
+    }
+
+    // MARK: - Conflicts
+
+    private func checkConflicts() throws(TransferFailure) {
+        if options.fakeSuper && options.xattrs > 1 { throw complaint("--fake-super conflicts with -XX") }
+        if client.writeBatch != nil && client.readBatch != nil {
+            throw complaint("--write-batch and --read-batch can not be used together")
+        }
+        if client.readBatch != nil {
+            if filesFrom != nil { throw complaint("--read-batch cannot be used with --files-from") }
+            if options.removeSourceFiles > 0 {
+                let word = options.removeSourceFiles == 1 ? "source" : "sent"
+                throw complaint("--read-batch cannot be used with --remove-\(word)-files")
+            }
+        }
+        if let batch = client.writeBatch ?? client.readBatch, batch.count > 256 {
+            throw complaint("the batch-file name must be 256 characters or less.")
+        }
+        if let temporary = options.tempDirectory, temporary.count >= Limits.maxPath - 10 {
+            throw complaint("the --temp-dir path is WAY too long.")
+        }
+        if let root = client.confineRoot, root.first != UInt8(ascii: "/") {
+            throw complaint("--confine-root must be an absolute path")
+        }
+        if client.insecureLinks && client.confineRoot != nil {
+            throw complaint("--insecure-links cannot be combined with --confine-root")
+        }
+    }
+
+    // MARK: - Recursion and deletion
+
+    private mutating func resolveFilesFrom(_ operands: [Bytes]) throws(TransferFailure) {
+        if let list = filesFrom {
+            client.filesFromGiven = list
+            if options.amServer {
+                if list != Bytes("-") && hostPart(list) != nil {
+                    throw complaint("The --files-from sent to the server cannot specify a host.")
+                }
+                options.filesFrom = list
+            } else if let (host, path) = hostPart(list) {
+                if path.isEmpty { throw complaint("Invalid --files-from remote filename") }
+                options.filesFrom = path
+                options.filesFromHost = host
+            } else {
+                if list != Bytes("-") && list.withCString({ access($0, R_OK) }) != 0 {
+                    let reason = errnoText(errno)
+                    throw complaint(Bytes("failed to open files-from file ") + list + Bytes(text: ": \(reason)"))
+                }
+                options.filesFrom = list
+            }
+            // Recursion by -a is given up; by name it stays.
+            if recursion == 1 { recursion = 0 }
+        }
+        options.recursive = recursion > 0
+        options.relative = relative ?? (filesFrom != nil)
+        let isListing = client.listOnlyGiven || (!options.amServer && operands.count == 1 && client.readBatch == nil)
+        options.listOnly = isListing
+        options.dirs = dirs ?? (options.recursive || isListing || filesFrom != nil)
+        if options.recursive { options.dirs = true }
+    }
+
+    private func hostPart(_ list: Bytes) -> (Bytes, Bytes)? {
+        guard let colon = list.firstIndex(of: UInt8(ascii: ":"), from: 0) else { return nil }
+        if list[..<colon].contains(UInt8(ascii: "/")) { return nil }
+        var path = Bytes(list[(colon + 1)...])
+        if path.first == UInt8(ascii: ":") { path.removeFirst() }
+        return (Bytes(list[..<colon]), path)
+    }
+
+    private mutating func resolveDeletion(_ operands: [Bytes]) throws(TransferFailure) {
+        let timed = deleteTimes.subtracting([.delete])
+        if timed.count > 1 { throw complaint("You may not combine multiple --delete-WHEN options.") }
+        switch timed.first {
+        case .deleteBefore: options.deleteMode = .before
+        case .deleteDuring: options.deleteMode = .during
+        case .deleteDelay: options.deleteMode = .delay
+        case .deleteAfter: options.deleteMode = .after
+        default:
+            if deleteTimes.contains(.delete) || options.deleteExcluded { options.deleteMode = .unspecified }
+        }
+        if options.deletes && !options.transfersDirectories {
+            throw complaint("--delete does not work without --recursive (-r) or --dirs (-d).")
+        }
+        if missingArgsDelete { options.missingArgs = .delete }
+    }
+
+    // MARK: - Backup and partial files
+
+    private mutating func resolveBackup() throws(TransferFailure) {
+        if let suffix, suffix.contains(UInt8(ascii: "/")) {
+            throw complaint(Bytes("--suffix cannot contain slashes: ") + suffix)
+        }
+        if let directory = backupDir, !directory.isEmpty {
+            var clean = directory
+            while clean.hasPrefix(Bytes("./")) && clean.count > 2 { clean.removeFirst(2) }
+            while clean.count > 1 && clean.last == UInt8(ascii: "/") { clean.removeLast() }
+            if clean.count > 3968 { throw complaint("the --backup-dir path is WAY too long.") }
+            options.backup = true
+            options.backupDirectory = clean
+            options.backupSuffix = suffix ?? []
+            if options.backupSuffix.isEmpty && clean == Bytes(".") {
+                throw complaint("--suffix cannot be empty when --backup-dir is the same as the dest dir")
+            }
+            return
+        }
+        options.backupSuffix = suffix ?? Bytes("~")
+        if options.backupSuffix.isEmpty { throw complaint("--suffix cannot be empty without a --backup-dir") }
+    }
+
+    private mutating func resolvePartial() throws(TransferFailure) {
+        if options.append != .off {
+            if options.wholeFile == true { throw complaint("--append cannot be used with --whole-file") }
+            options.inplace = true
+        }
+        if options.writeDevices { options.inplace = true }
+        if options.inplace {
+            let name = options.append != .off ? "--append" : "--inplace"
+            if partialDir != nil { throw complaint("\(name) cannot be used with --partial-dir") }
+            if options.delayUpdates { throw complaint("\(name) cannot be used with --delay-updates") }
+            options.partial = false
+            return
+        }
+        if partialDir == nil && options.partial && !options.delayUpdates && !options.amServer,
+            let directory = context.environment("RSYNC_PARTIAL_DIR"), !directory.isEmpty
+        {
+            partialDir = directory
+        }
+        if var directory = partialDir {
+            while directory.count > 1 && directory.last == UInt8(ascii: "/") { directory.removeLast() }
+            options.partial = true
+            if !directory.isEmpty && directory != Bytes(".") {
+                options.partialDirectory = directory
+                client.partialDirGiven = true
+            }
+        }
+        if options.delayUpdates && options.partialDirectory == nil {
+            options.partialDirectory = Bytes(".~tmp~")
+        }
+        if options.delayUpdates { options.partial = true }
+    }
+
+    // MARK: - Algorithms
+
+    private mutating func resolveAlgorithms() throws(TransferFailure) {
+        if var choice = options.checksumChoice {
+            let known = ["xxh128", "xxh3", "xxh64", "xxhash", "md5", "md4", "sha1", "none", "auto"]
+            let parts = choice.split(separator: UInt8(ascii: ","), maxSplits: 1, omittingEmptySubsequences: false)
+            for part in parts {
+                let name = String(decoding: part, as: UTF8.self)
+                if !known.contains(name.lowercased()) { throw unknown("checksum", name) }
+            }
+            if parts.first.map({ String(decoding: $0, as: UTF8.self).lowercased() }) == "none" {
+                options.wholeFile = true
+            }
+            if choice == Bytes("auto") { choice = [] }
+            options.checksumChoice = choice.isEmpty ? nil : choice
+        }
+        if let method = compressMethod {
+            let name = method.displayText.lowercased()
+            if !["zstd", "lz4", "zlibx", "zlib", "none", "auto"].contains(name) { throw unknown("compress", name) }
+            options.compressChoice = name == "auto" ? nil : method
+            options.compress = name != "none" && (name != "auto" || compressCount > 0)
+        } else {
+            options.compress = compressCount > 0 || options.compressLevel != nil
+        }
+        if options.compress { client.given.insert("compress") }
+        // The letter goes only where -z itself was typed.
+        client.compressLetter = compressMethod == nil ? compressCount > 0 : compressMethod == Bytes("zlib")
+    }
+
+    private func unknown(_ kind: String, _ name: String) -> TransferFailure {
+        TransferFailure(.unsupported, lines: [Bytes(text: "unknown \(kind) name: \(name)")])
+    }
+
+    // MARK: - Output
+
+    private mutating func resolveLevels() {
+        for flag in InfoLevels.Flag.allCases {
+            var implied = WordLevels<InfoLevels.Flag>.implied(flag, verbosity: options.verbosity)
+            if options.statistics && flag == .stats { implied = max(implied, options.verbosity > 1 ? 3 : 2) }
+            if progress && !options.amServer {
+                switch flag {
+                case .name, .progress: implied = max(implied, 1)
+                case .flist: implied = 2
+                default: break
+                }
+            }
+            options.info[flag] = info[flag] ?? implied
+        }
+        for flag in DebugLevels.Flag.allCases {
+            options.debug[flag] = debug.level(flag, verbosity: options.verbosity)
+        }
+        client.infoWords = info.explicit
+        client.infoForReceiver = info.forwarded(toReceiver: true)
+        client.infoForSender = info.forwarded(toReceiver: false)
+        if client.progressBar || client.progressJSON { options.info[.progress] = max(2, options.info[.progress]) }
+    }
+
+    private mutating func resolveFormats() {
+        if let format = outFormatGiven, !format.isEmpty {
+            client.outFormat = format
+        } else if options.itemize > 0 {
+            client.outFormat = Bytes("%i %n%L")
+        } else if options.info[.name] > 0 && !options.amServer {
+            client.outFormat = Bytes("%n%L")
+        }
+        if client.logFile != nil && client.logFormat == nil { client.logFormat = Bytes("%i %n%L") }
+        client.itemizeGiven = options.itemize
+        options.outputFormat = client.outFormat
+        if options.amServer, let format = client.outFormat {
+            // A client says by its format which records it wants.
+            if ItemFormat.contains(format, "I") { options.itemize = 2 }
+        }
+        let formats = [client.outFormat, client.logFile == nil ? nil : client.logFormat].compactMap(\.self)
+        options.logsItems = !formats.isEmpty
+        if options.itemize == 0 && formats.contains(where: { ItemFormat.contains($0, "i") }) { options.itemize = 1 }
+    }
+}

@@ -1,0 +1,49 @@
+// Dray — the log of `--log-file`.
+// Layer: Command. Behaviour: chapter 05 §6.4.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import Glibc
+
+/// An open log; lines are written whole, one system call each.
+final class LogFile: Sendable {
+    private let descriptor: Int32
+
+    /// Opens `path` for appending; nil sets errno.
+    init?(_ path: Bytes) {
+        descriptor = path.withCString { open($0, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o644) }
+        if descriptor < 0 { return nil }
+    }
+
+    deinit { close(descriptor) }
+
+    /// Writes one line per line of `text`, dated; empty ones are left out.
+    func write(_ text: Bytes) {
+        for line in text.split(separator: 0x0a) {
+            var record = Bytes(text: "\(ListLine.timeText(Int64(time(nil)))) [\(getpid())] ")
+            record += OutputEscaping.escape(Bytes(line), .log)
+            record.append(0x0a)
+            writeAll(descriptor, record)
+        }
+    }
+}
+
+/// Writes all of `bytes` to a descriptor; errors end the attempt silently.
+func writeAll(_ descriptor: Int32, _ bytes: Bytes) {
+    bytes.withUnsafeBytes { raw in
+        var rest = raw[...]
+        while !rest.isEmpty {
+            let count = Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+            if count < 0 {
+                if errno == EINTR { continue }
+                if errno == EAGAIN {
+                    var poll = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                    _ = Glibc.poll(&poll, 1, -1)
+                    continue
+                }
+                return
+            }
+            rest = rest.dropFirst(count)
+        }
+    }
+}

@@ -1,0 +1,353 @@
+// Dray — rsync's command: from arguments to exit code. The only file of this module that drives the engine.
+// Layer: Command. Behaviour: chapter 01 §2, §4, §8; chapter 04 §19; chapter 05 §2.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayEngine
+import DrayFilters
+import DrayTransport
+import Glibc
+
+/// Runs rsync's command line (program name excluded) as client, server or daemon.
+public func rsyncMain(_ arguments: [Bytes]) -> Int32 {
+    ignoreSIGPIPE()
+    return RsyncCommand(withClientExtensions: false).run(arguments).rawValue
+}
+
+/// The arguments of this process as bytes, program name excluded.
+public func processArguments() -> [Bytes] {
+    let count = Int(CommandLine.argc)
+    return (1..<max(1, count)).compactMap { index in
+        // Safe: argv holds argc pointers for the life of the process.
+        CommandLine.unsafeArgv[index].map { Bytes(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
+    }
+}
+
+/// One run of the command.
+struct RsyncCommand {
+    var withClientExtensions: Bool
+    /// Receives the text that decided a failure.
+    var onLastError: (Bytes) -> Void = { _ in }
+
+    func run(_ arguments: [Bytes]) -> ExitCode {
+        var context = ParseContext()
+        context.withClientExtensions = withClientExtensions
+        var parser = OptionParser(context)
+        var role = RoleName.client
+        do throws(TransferFailure) {
+            switch try parser.parse(arguments) {
+            case .text(let text, let toStandardError, let code):
+                writeAll(toStandardError ? STDERR_FILENO : STDOUT_FILENO, text)
+                if code != .ok { printFailure(TransferFailure(code), role: .client) }
+                return code
+            case .run(let command):
+                switch command.mode {
+                case .daemon: return try DaemonCalls.serve(command.daemon)
+                case .client:
+                    return try runClient(command)
+                case .server:
+                    role = .server
+                    return try runServer(command, &parser)
+                }
+            }
+        } catch {
+            printFailure(error, role: error.role ?? role)
+            return error.code
+        }
+    }
+
+    private func printFailure(_ failure: TransferFailure, role: RoleName) {
+        for line in failure.lines { writeAll(STDERR_FILENO, line + [0x0a]) }
+        if failure.quiet { return }
+        let closing = Reporter.errorLine(failure.code, role: role)
+        writeAll(STDERR_FILENO, closing + [0x0a])
+        onLastError(closing)
+    }
+
+    // MARK: - Client
+
+    func runClient(_ command: ParsedCommand) throws(TransferFailure) -> ExitCode {
+        let operands = try Operands(command)
+        var command = command
+        command.options.isLocal = operands.direction == .local
+        command.options.amSender = operands.direction != .pull
+        if operands.destination == nil { command.options.listOnly = true }
+        if operands.direction == .local {
+            command.options.wholeFile = command.options.wholeFile ?? (command.options.append == .off)
+        }
+        if operands.direction == .pull { try UnsupportedOptions.checkPull(command) }
+        let sink = makeSink(command)
+        defer { sink.finish() }
+        let signals = SignalWatch()
+        let code: ExitCode
+        switch operands.remote?.kind {
+        case nil: code = try runLocal(command, operands, sink, signals)
+        case .shell: code = try runShell(command, operands, sink, signals)
+        case .daemon: code = try DaemonCalls.run(command, operands, sink, signals, self)
+        }
+        finishClient(code, command, sink)
+        return code
+    }
+
+    private func makeSink(_ command: ParsedCommand) -> TerminalSink {
+        var configuration = TerminalSink.Configuration()
+        configuration.progressLines = environmentValue("DRAY_PROGRESS") == Bytes("lines")
+        return TerminalSink(command.options, command.client, configuration)
+    }
+
+    /// Prints the closing line that the engine leaves to the command (a run that ended, but not cleanly).
+    private func finishClient(_ code: ExitCode, _ command: ParsedCommand, _ sink: TerminalSink) {
+        if code != .ok && !sink.hasErrorLine {
+            let role: RoleName = command.options.amSender ? .sender : .generator
+            sink.handle(.message(.error, Reporter.errorLine(code, role: role) + [0x0a]))
+        }
+        if code != .ok { onLastError(sink.lastError) }
+    }
+
+    private func runLocal(
+        _ command: ParsedCommand, _ operands: Operands, _ sink: TerminalSink, _ signals: SignalWatch
+    ) throws(TransferFailure) -> ExitCode {
+        let (near, far) = MemoryChannel.pair()
+        var serverOptions = command.options
+        serverOptions.amServer = true
+        serverOptions.amSender = false
+        let incremental = Session.allowsIncremental(command.options) ? "i" : ""
+        serverOptions.clientInfo = Bytes(text: ".\(incremental)LsfxCIvu")
+        let client = Session(
+            options: command.options, channel: limited(near, command),
+            filters: try makeFilters(command, command.options, sink), environment: try makeEnvironment(command),
+            sink: sink)
+        let serverSink = ServerSink(TerminalSink(serverOptions, ClientOptions()), serverOptions, client: sink)
+        let server = Session(
+            options: serverOptions, channel: far, filters: try makeFilters(command, serverOptions, nil),
+            environment: SessionEnvironment(), sink: serverSink)
+        serverSink.attach(server)
+        signals.attach(client)
+        return EngineLocal.run(
+            client: client, server: server, sources: operands.sources, destination: operands.destination)
+    }
+
+    private func runShell(
+        _ command: ParsedCommand, _ operands: Operands, _ sink: TerminalSink, _ signals: SignalWatch
+    ) throws(TransferFailure) -> ExitCode {
+        guard let remote = operands.remote else { return .syntax }
+        let isPush = operands.direction == .push
+        let paths = isPush ? [operands.destination ?? Bytes(".")] : operands.sources
+        let vector = try ServerArguments(command.options, command.client, pushing: isPush, paths: paths)
+        let words = try RemoteShell.arguments(
+            shell: try Self.shellWords(command.client), user: remote.user, host: remote.host,
+            family: command.client.family.transport, rsyncPath: command.client.rsyncPath,
+            serverArguments: vector.visible)
+        if command.options.debug[.cmd] > 0 { sink.handle(.message(.info, Self.commandLine(words))) }
+        let (channel, child) = try RemoteShell.spawn(arguments: words)
+        if let bytes = vector.secludedBytes { try? channel.write(bytes) }
+        let code = try runSession(command, operands, channel, SessionEnvironment(), sink, signals)
+        channel.closeWriting()
+        return ExitCode(rawValue: max(code.rawValue, child.wait().exitCode.rawValue))
+    }
+
+    /// Runs the client's side on a connection whose server was started (and, for a daemon, greeted).
+    func runSession(
+        _ command: ParsedCommand, _ operands: Operands, _ channel: any ByteChannel, _ environment: SessionEnvironment,
+        _ sink: TerminalSink, _ signals: SignalWatch
+    ) throws(TransferFailure) -> ExitCode {
+        var surroundings = try makeEnvironment(command)
+        surroundings.handshakeVersion = environment.handshakeVersion
+        surroundings.isDaemonSocket = environment.isDaemonSocket
+        let session = Session(
+            options: command.options, channel: limited(channel, command),
+            filters: try makeFilters(command, command.options, sink), environment: surroundings, sink: sink)
+        signals.attach(session)
+        return EngineClient.run(session, sources: operands.sources, destination: operands.destination)
+    }
+
+    private func limited(_ channel: any ByteChannel, _ command: ParsedCommand) -> any ByteChannel {
+        guard command.options.bandwidthLimit > 0 else { return channel }
+        return RateLimitedChannel(channel, kibibytesPerSecond: command.options.bandwidthLimit)
+    }
+
+    static func shellWords(_ client: ClientOptions) throws(TransferFailure) -> [Bytes] {
+        let text = client.rsh ?? environmentValue("RSYNC_RSH") ?? []
+        return try RemoteShell.split(text.isEmpty ? Bytes("ssh") : text)
+    }
+
+    private static func commandLine(_ words: [Bytes]) -> Bytes {
+        var line = Bytes("opening connection using: ")
+        for word in words {
+            line += word.contains(0x20) ? Bytes("\"") + word + Bytes("\" ") : word + Bytes(" ")
+        }
+        return line + Bytes(text: " (\(words.count) args)\n")
+    }
+
+    // MARK: - Server
+
+    private func runServer(_ parsed: ParsedCommand, _ parser: inout OptionParser) throws(TransferFailure) -> ExitCode {
+        let channel = PipeChannel.standardStreams()
+        var command = parsed
+        if parsed.awaitsSecludedArguments {
+            let words = try SecludedArguments.read(from: channel)
+            guard case .run(let complete) = try parser.parseSecluded(words) else { return .syntax }
+            command = complete
+            if command.options.amSender { command.operands = SecludedArguments.expanded(command.operands) }
+        }
+        let options = command.options
+        var paths = command.operands
+        let directory = paths.isEmpty ? Bytes(".") : paths.removeFirst()
+        if options.amSender && paths.isEmpty && parsed.operands.isEmpty && !parsed.awaitsSecludedArguments {
+            throw TransferFailure(.syntax, lines: [Bytes("ERROR: do_server_sender called without args")], role: .server)
+        }
+        if !(options.amSender && options.relative), directory.withCString({ chdir($0) }) != 0 {
+            let line = Bytes("rsync: [server] change_dir#3 \"") + directory + Bytes(text: withErrno("\" failed", errno))
+            throw TransferFailure(.fileSelection, lines: [line], role: .server)
+        }
+        let terminal = TerminalSink(options, command.client)
+        let sink = ServerSink(terminal, options)
+        let session = Session(
+            options: options, channel: limited(channel, command), filters: try makeFilters(command, options, nil),
+            environment: try makeEnvironment(command), sink: sink)
+        sink.attach(session)
+        let signals = SignalWatch()
+        signals.attach(session)
+        let code = EngineServer.run(session, paths: paths)
+        channel.closeWriting()
+        terminal.finish()
+        return code
+    }
+
+    // MARK: - Surroundings of a session
+
+    private func makeEnvironment(_ command: ParsedCommand) throws(TransferFailure) -> SessionEnvironment {
+        var environment = SessionEnvironment()
+        environment.checksumList = environmentValue("RSYNC_CHECKSUM_LIST")
+        environment.compressList = environmentValue("RSYNC_COMPRESS_LIST")
+        if command.options.amSender, let path = command.options.filesFrom {
+            environment.filesFrom = try FilesFromList.read(path, nulSeparated: command.options.fromZero)
+        }
+        return environment
+    }
+
+    private func makeFilters(
+        _ command: ParsedCommand, _ options: TransferOptions, _ sink: TerminalSink?
+    ) throws(TransferFailure) -> FilterList {
+        var settings = FilterList.Settings()
+        settings.side = options.amSender ? .sender : .receiver
+        settings.amServer = options.amServer
+        settings.isLocal = options.isLocal
+        settings.deleteExcluded = options.deleteExcluded
+        settings.nulSeparated = options.fromZero
+        settings.home = environmentValue("HOME")
+        settings.cvsIgnore = environmentValue("CVSIGNORE")
+        if let text = getcwd(nil, 0) {
+            settings.workingDirectory = Bytes(UnsafeRawBufferPointer(start: text, count: strlen(text)))
+            free(text)
+        }
+        let list = FilterList(settings: settings, reader: FilterFiles())
+        list.onNotice = { line in sink?.handle(.message(.error, line + [0x0a])) }
+        if options.debug[.filter] > 0, let sink {
+            let role = options.amSender ? "[sender] " : "[generator] "
+            list.onMatch = { match in sink.handle(.message(.info, Bytes(text: role) + match.line + [0x0a])) }
+        }
+        for option in command.client.filters {
+            switch option {
+            case .filter(let rule): try list.addFilter(rule)
+            case .exclude(let pattern): try list.addExclude(pattern)
+            case .include(let pattern): try list.addInclude(pattern)
+            case .excludeFrom(let file): try list.addExcludeFrom(file)
+            case .includeFrom(let file): try list.addIncludeFrom(file)
+            case .perDirectory: try list.addFilterShortcut()
+            case .cvsExclude: break
+            }
+        }
+        if options.backup && options.backupDirectory == nil && options.deletes && !options.deleteExcluded
+            && (!options.amServer || options.isLocal)
+        {
+            try list.addBackupProtection(suffix: options.backupSuffix)
+        }
+        return list
+    }
+}
+
+extension FamilyChoice {
+    var transport: AddressFamily {
+        switch self {
+        case .any: .any
+        case .ipv4: .ipv4
+        case .ipv6: .ipv6
+        }
+    }
+}
+
+/// The sink of a server: texts go to standard error, notices of the destination to the client.
+final class ServerSink: TransferEventSink {
+    private let terminal: TerminalSink
+    /// The client's sink in a local copy, which gets the listing.
+    private let client: TerminalSink?
+    private let announcesDirectories: Bool
+    private let session = Monitor<Session?>(nil)
+
+    init(_ terminal: TerminalSink, _ options: TransferOptions, client: TerminalSink? = nil) {
+        self.terminal = terminal
+        self.client = client
+        announcesDirectories = options.info[.name] > 0 || options.logsItems
+    }
+
+    func attach(_ session: Session) { self.session.withLock { $0 = session } }
+
+    var wantsProgress: Bool { false }
+
+    func handle(_ event: TransferEvent) {
+        switch event {
+        case .message, .remoteMessage: terminal.handle(event)
+        case .createdDirectory(let path) where announcesDirectories:
+            session.withLock { $0 }?.reporter.info(Bytes("created directory ") + path)
+        case .createdPath(let count, let path) where announcesDirectories:
+            let word = count == 1 ? "directory" : "directories"
+            session.withLock { $0 }?.reporter.info(Bytes(text: "created \(count) \(word) for ") + path)
+        case .listEntry: client?.handle(event)
+        default: break
+        }
+    }
+}
+
+/// Turns INT, TERM and HUP into a controlled end.
+final class SignalWatch: Sendable {
+    private struct State {
+        var session: Session?
+        var received = false
+    }
+    private static let state = Monitor(State())
+    private static let thread: RoleThread? = RoleThread(stackBytes: 128 * 1024) { SignalWatch.watch() }
+
+    /// Blocks the signals in the calling thread, and so in all later ones, and starts the thread that takes them.
+    init() {
+        var set = Self.signals
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        _ = Self.thread
+    }
+
+    func attach(_ session: Session) { Self.state.withLock { $0.session = session } }
+
+    private static var signals: sigset_t {
+        var set = sigset_t()
+        sigemptyset(&set)
+        for signal in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, signal) }
+        return set
+    }
+
+    private static func watch() {
+        var set = signals
+        while true {
+            var number: Int32 = 0
+            guard sigwait(&set, &number) == 0 else { continue }
+            let (session, isFirst) = state.withLock { state -> (Session?, Bool) in
+                defer { state.received = true }
+                return (state.session, !state.received)
+            }
+            guard let session, isFirst else {
+                writeAll(STDERR_FILENO, Reporter.errorLine(.signal, role: .client) + [0x0a])
+                _exit(ExitCode.signal.rawValue)
+            }
+            session.interrupt(.signal)
+        }
+    }
+}

@@ -1,0 +1,90 @@
+// Dray — arguments and names that do not come from the command line itself.
+// Layer: Command. Behaviour: chapter 01 §4; chapter 05 §7.4.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import Glibc
+
+/// The server's side of `--secluded-args`.
+enum SecludedArguments {
+    private static let bufferSize = 4096
+
+    /// Reads NUL-terminated words up to an empty one; the program name is dropped.
+    static func read(from channel: any ByteChannel) throws(TransferFailure) -> [Bytes] {
+        var words: [Bytes] = []
+        var word: Bytes = []
+        while true {
+            guard let byte = readByte(channel) else {
+                throw TransferFailure(
+                    .protocolStream,
+                    lines: [Bytes("rsync: connection unexpectedly closed (0 bytes received so far) [server]")],
+                    role: .server)
+            }
+            if byte != 0 {
+                // Longer words lose their tail, as with rsync's fixed buffer.
+                if word.count < bufferSize - 1 { word.append(byte) }
+                continue
+            }
+            if word.isEmpty { break }
+            words.append(word)
+            word = []
+            if words.count > Limits.daemonArguments { break }
+        }
+        return Array(words.dropFirst())
+    }
+
+    private static func readByte(_ channel: any ByteChannel) -> UInt8? {
+        var byte: UInt8 = 0
+        let count = withUnsafeMutableBytes(of: &byte) { raw in
+            (try? channel.read(into: raw, timeoutMilliseconds: -1)) ?? 0
+        }
+        return count == 1 ? byte : nil
+    }
+
+    /// Expands wildcards in the sources (all words but the first), as a shell would have done.
+    static func expanded(_ operands: [Bytes]) -> [Bytes] {
+        guard let first = operands.first else { return [] }
+        var result = [first]
+        for operand in operands.dropFirst() {
+            var found = glob_t()
+            defer { globfree(&found) }
+            if operand.withCString({ glob($0, 0, nil, &found) }) == 0, found.gl_pathc > 0, let paths = found.gl_pathv {
+                for index in 0..<Int(found.gl_pathc) {
+                    if let path = paths[index] {
+                        result.append(Bytes(UnsafeRawBufferPointer(start: path, count: strlen(path))))
+                    }
+                }
+            } else {
+                result.append(operand)
+            }
+        }
+        return result
+    }
+}
+
+/// The names of `--files-from`, read by the sending side.
+enum FilesFromList {
+    static func read(_ path: Bytes, nulSeparated: Bool) throws(TransferFailure) -> [Bytes] {
+        let descriptor = path == Bytes("-") ? STDIN_FILENO : path.withCString { open($0, O_RDONLY | O_CLOEXEC) }
+        if descriptor < 0 {
+            let line = Bytes("rsync: failed to open files-from file ") + path + Bytes(text: ": \(errnoText(errno))")
+            throw TransferFailure(.syntax, lines: [line])
+        }
+        defer { if descriptor != STDIN_FILENO { close(descriptor) } }
+        var text: Bytes = []
+        var buffer = Bytes(repeating: 0, count: 64 * 1024)
+        while true {
+            let count = Glibc.read(descriptor, &buffer, buffer.count)
+            if count < 0 && errno == EINTR { continue }
+            if count <= 0 { break }
+            text += buffer[..<count]
+        }
+        return names(text, nulSeparated: nulSeparated)
+    }
+
+    /// Splits a list; empty names and comments are left out.
+    static func names(_ text: Bytes, nulSeparated: Bool) -> [Bytes] {
+        text.fields { nulSeparated ? $0 == 0 : $0 == 0x0a || $0 == 0x0d || $0 == 0 }
+            .filter { $0.first != UInt8(ascii: "#") && $0.first != UInt8(ascii: ";") }
+    }
+}

@@ -1,1 +1,0 @@
-// Dray — support shared by the test targets.
