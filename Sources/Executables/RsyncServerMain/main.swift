@@ -1,1 +1,4 @@
-// placeholder
+import DrayCommand
+import Glibc
+
+exit(rsyncServerCommand())
