@@ -51,6 +51,12 @@ enum DaemonParser {
             var options = command.options
             if options.tempDirectory == nil { options.tempDirectory = request.tempDirectory }
             if command.awaitsSecludedArguments { options.secludedArguments = true }
+            var use = RefusedOptions.Use()
+            use.archive = command.client.given.contains("archive")
+            use.iconvGiven = words.contains { $0.hasPrefix(Bytes("--iconv=")) }
+            if let message = refused.checkImplied(use, &options) {
+                return .failure(ServerParseFailure(message, options: options))
+            }
             let filters = command.client.filters
             return .success(
                 ParsedServer(options: options) { (list) throws(TransferFailure) in
