@@ -206,8 +206,11 @@ struct Daemon {
         let listener = try Listener(
             places.map(\.binding), family: settings.family, backlog: Int32(clamping: global.listenBacklog),
             socketOptions: options, report: { log.line($0, level: .warning) })
-        // Statuses of connections are of no interest: the system collects them.
-        signal(SIGCHLD, SIG_IGN)
+        let connections = Monitor(0)
+        guard let reaper = RoleThread(stackBytes: 64 * 1024, { Self.reap(connections) }) else {
+            throw TransferFailure(.ipc)
+        }
+        defer { withExtendedLifetime(reaper) {} }
         while true {
             log.close()
             let accepted: Listener.Connection
@@ -222,10 +225,21 @@ struct Daemon {
             let kind: ConnectionKind = places[accepted.binding].usesTLS ? .tls : .plain
             let code = spawn(Bytes(text: kind.rawValue), input: accepted.descriptor)
             close(accepted.descriptor)
-            if code != 0 {
+            if code == 0 {
+                connections.notifying { $0 += 1 }
+            } else {
                 log.systemError(Bytes("could not create child server process"), code)
                 sleep(2)
             }
+        }
+    }
+
+    /// Collects connection processes as they end; sleeps while there are none. Their CPU time is counted to ours.
+    private static func reap(_ connections: Monitor<Int>) {
+        while true {
+            connections.wait { $0 > 0 ? () : nil }
+            var status: Int32 = 0
+            if waitpid(-1, &status, 0) > 0 || errno == ECHILD { connections.withLock { $0 -= 1 } }
         }
     }
 
