@@ -112,7 +112,7 @@ private struct Output {
 
     init(_ text: String) {
         for line in text.split(separator: "\n").map(String.init) {
-            if line.hasPrefix("*deleting") || line.hasPrefix("deleting ") {
+            if Self.deletionLines.contains(where: { line.hasPrefix($0) }) {
                 deletions.append(line)
             } else if let colon = line.firstIndex(of: ":"), Self.counts.contains(String(line[..<colon])) {
                 statistics.append(line)
@@ -127,6 +127,8 @@ private struct Output {
         "Number of regular files transferred", "Total file size", "Total transferred file size", "Literal data",
         "Matched data",
     ]
+    /// These come as messages, which overtake items depending on timing.
+    private static let deletionLines = ["*deleting", "deleting ", "cannot delete "]
     private static let ignored = [
         "File list ", "Total bytes ", "sent ", "total size is ", "sending incremental file list",
         "receiving incremental file list", "sending file list", "receiving file list", "opening connection",
