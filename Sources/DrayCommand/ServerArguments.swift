@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayEngine
 
 /// Builds `--server …` from the client's options.
 public struct ServerArguments: Sendable, Equatable {
@@ -104,10 +105,9 @@ public struct ServerArguments: Sendable, Equatable {
         }
 
         private var allowsIncremental: Bool {
-            guard options.recursive, options.incrementalRecursion, !options.qsort else { return false }
-            if pushing { return true }
-            return options.deleteMode != .before && options.deleteMode != .after && !options.delayUpdates
-                && !options.pruneEmptyDirs
+            var own = options
+            own.amSender = pushing
+            return Session.allowsIncremental(own)
         }
 
         mutating func long() {

@@ -129,7 +129,7 @@ public final class TerminalSink: TransferEventSink {
                 let line = ListLine.line(
                     report, atime: report.isDirectory ? nil : atime, showsAtime: options.atimes > 0,
                     showsTarget: options.links, level: options.humanReadable)
-                info(line + [0x0a], &state)
+                info(line + [0x0a], &state, isOneLine: true)
             case .deleted(let name, let mode): deleted(name, mode, &state)
             case .progress(let progress): self.progress(progress, &state)
             case .removedSource(let name):
@@ -175,11 +175,12 @@ public final class TerminalSink: TransferEventSink {
         }
     }
 
-    private func info(_ text: Bytes, _ state: inout State, logging: Bool = true) {
+    /// - Parameter isOneLine: line ends inside belong to a name and are escaped.
+    private func info(_ text: Bytes, _ state: inout State, logging: Bool = true, isOneLine: Bool = false) {
         if logging { log?.write(text) }
         if options.quiet && !options.amServer { return }
         closeLine(&state)
-        output(escaped(text), &state)
+        output(isOneLine ? OutputEscaping.escape(text, charset) : escaped(text), &state)
     }
 
     /// Escapes each line of a text.
@@ -260,7 +261,7 @@ public final class TerminalSink: TransferEventSink {
 
     private func item(_ report: ItemReport, _ before: Bool, _ state: inout State) {
         if let format, isDue(format, report, before), isShown(report, format) {
-            info(format.line(report, itemContext) + [0x0a], &state, logging: false)
+            info(format.line(report, itemContext) + [0x0a], &state, logging: false, isOneLine: true)
             // The name has to be there before the transfer takes its time.
             if before && buffering != .block { flush(&state) }
         }
@@ -287,7 +288,7 @@ public final class TerminalSink: TransferEventSink {
         let plain = Bytes("deleting ") + name + (report.isDirectory ? Bytes("/") : [])
         if options.info[.del] > 0 || format != nil {
             let line = format.map { $0.showsDeletions ? $0.line(report, itemContext) : plain } ?? plain
-            info(line + [0x0a], &state, logging: false)
+            info(line + [0x0a], &state, logging: false, isOneLine: true)
         }
         if let logFormat { log?.write(logFormat.showsDeletions ? logFormat.line(report, itemContext) : plain) }
     }

@@ -127,19 +127,23 @@ extension Generator {
 
     /// Removes one item with everything in it.
     ///
+    /// - Parameters:
+    ///   - isMakingRoom: the item itself is replaced, which is no deletion to report.
+    ///   - isLimited: `--max-delete` counts.
     /// - Returns: whether it is gone.
     @discardableResult
     func deleteItem(
         _ parent: Int32, _ itemName: Bytes, _ path: Bytes, _ status: FileStatus, device: UInt64,
-        isMakingRoom: Bool = false
+        isMakingRoom: Bool = false, isLimited: Bool = true
     ) throws(TransferFailure) -> Bool {
         if status.isDirectory {
-            if !(try emptyDirectory(parent, itemName, path, device: device, isMakingRoom: isMakingRoom)) {
+            if !(try emptyDirectory(
+                parent, itemName, path, device: device, isMakingRoom: isMakingRoom, isLimited: isLimited)) {
                 session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
                 return false
             }
         }
-        if !isMakingRoom, let limit = options.maxDelete, deletionCount >= max(0, limit) {
+        if isLimited, let limit = options.maxDelete, deletionCount >= max(0, limit) {
             deletionsSkipped += 1
             return false
         }
@@ -166,8 +170,9 @@ extension Generator {
                 .generator, Bytes(text: "delete_file: \(verb)(") + path + Bytes(") failed"), code)
             return false
         }
-        if code == 0 {
-            deletionCount += isMakingRoom ? 0 : 1
+        // What makes room is replaced rather than deleted; what was in it is deleted.
+        if code == 0 && !isMakingRoom {
+            if isLimited { deletionCount += 1 }
             deletedKinds.count(mode: status.mode)
             announceDeletion(path, status.mode)
         }
@@ -186,7 +191,7 @@ extension Generator {
 
     /// Deletes a directory's contents; false if something had to stay.
     private func emptyDirectory(
-        _ parent: Int32, _ itemName: Bytes, _ path: Bytes, device: UInt64, isMakingRoom: Bool
+        _ parent: Int32, _ itemName: Bytes, _ path: Bytes, device: UInt64, isMakingRoom: Bool, isLimited: Bool
     ) throws(TransferFailure) -> Bool {
         let descriptor = itemName.withCString { FileSystem.open(parent, $0, O_RDONLY | O_DIRECTORY | O_NOFOLLOW) }
         if descriptor < 0 { return true }
@@ -219,7 +224,7 @@ extension Generator {
         for extra in extras {
             if !(try deleteItem(
                 descriptor, extra.name, path.appendingComponent(extra.name), extra.status, device: device,
-                isMakingRoom: isMakingRoom))
+                isLimited: isLimited))
             {
                 isEmpty = false
             }
@@ -234,7 +239,8 @@ extension Generator {
     ) -> Bool {
         let itemName = destination.localName ?? Bytes(list.name(entry))
         do throws(TransferFailure) {
-            if try deleteItem(parent, itemName, list.path(entry), status, device: status.device, isMakingRoom: true) {
+            if try deleteItem(parent, itemName, list.path(entry), status, device: status.device, isMakingRoom: true, isLimited: false)
+            {
                 if status.isDirectory { cache.removeAll() }
                 return true
             }

@@ -336,7 +336,12 @@ final class Generator {
         }
         var status = FileStatus()
         let cName = destination.name(list, entry, name)
-        if FileSystem.status(parent, cName, follow: false, &status) == ENOENT {
+        var code = FileSystem.status(parent, cName, follow: false, &status)
+        if code == 0 && !status.isDirectory && !options.ignoreExisting && !options.keepDirlinks {
+            // Replaced now for the same reason: later it would change the parent's time.
+            if makeRoom(list, entry, parent, status, "directory") { code = ENOENT }
+        }
+        if code == ENOENT {
             if FileSystem.makeDirectory(parent, cName, mode: list.mode(entry) & 0o700 | 0o700) == 0 {
                 createdEarly.insert(index)
             }

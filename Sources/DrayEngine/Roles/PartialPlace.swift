@@ -68,14 +68,19 @@ enum Backup {
         current = FileSystem.open(base, isAbsolute && !confined ? "/" : ".", O_RDONLY | O_DIRECTORY)
         if current < 0 { return nil }
         let components = backupDirectory.appendingComponent(sub).fields { $0 == UInt8(ascii: "/") }
-        for component in components where component != Bytes(".") {
+        let own = backupDirectory.fields { $0 == UInt8(ascii: "/") }.count
+        for (position, component) in components.enumerated() where component != Bytes(".") {
             let next = component.withCString { name -> Int32 in
                 let flags = O_RDONLY | O_DIRECTORY | (confined ? O_NOFOLLOW : 0)
                 var descriptor = FileSystem.open(current, name, flags)
                 if descriptor == -ENOTDIR { _ = FileSystem.unlink(current, name) }
                 if descriptor < 0 {
-                    _ = FileSystem.makeDirectory(current, name, mode: 0o777)
+                    let code = FileSystem.makeDirectory(current, name, mode: 0o777)
                     descriptor = FileSystem.open(current, name, flags)
+                    if code == 0 && descriptor >= 0 && position >= own {
+                        let real = Bytes(components[own...position].joined(separator: [UInt8(ascii: "/")]))
+                        copyAttributes(destination, ofDirectory: real, to: descriptor)
+                    }
                 }
                 return descriptor
             }
@@ -90,6 +95,17 @@ enum Backup {
             current = next
         }
         return Location(directory: current, name: last + options.backupSuffix, owned: true)
+    }
+
+    /// Gives a new directory of the backup area owner and mode of the real one.
+    private static func copyAttributes(_ destination: Destination, ofDirectory path: Bytes, to descriptor: Int32) {
+        let real = path.withCString { ConfinedPath.openDirectory(destination.root, $0) }
+        guard real >= 0 else { return }
+        defer { _ = FileSystem.close(real) }
+        var status = FileStatus()
+        guard FileSystem.status(descriptor: real, &status) == 0 else { return }
+        if destination.isRoot { _ = FileSystem.setOwner(descriptor: descriptor, uid: status.uid, gid: status.gid) }
+        _ = FileSystem.setMode(descriptor: descriptor, status.permissions)
     }
 
     /// Makes the backup of `name` in `parent`; true if nothing stands there or it was saved.

@@ -212,6 +212,9 @@ public final class FileEntryDecoder {
         let attributes = segment.attributes(first)
         mode = attributes.mode
         mtime = first.mtime
+        // The sender compares the next entry's owner with this one's, although it was not transmitted.
+        mappedUID = attributes.uid
+        mappedGID = (attributes.gid, attributes.skipGroup)
         var entryFlags = flags
         entryFlags.formUnion(first.flags.intersection(.hasNanoseconds))
         if let judge { try judge(Bytes(path), mode, &entryFlags) }

@@ -1,0 +1,165 @@
+import DrayTestSupport
+import Glibc
+import Testing
+
+extension Interop {
+    /// Every option set from every start state through every pair of programs: tree, exit code, item lines and
+    /// statistics are those of rsync talking to itself.
+    @Suite struct MatrixTests {
+        static let sets = OptionSet.all.filter { Interop.isFull || $0.isQuick }
+
+        @Test(arguments: sets)
+        func matchesRsync(_ set: OptionSet) throws {
+            let scratch = try ScratchDirectory()
+            let runner = MatrixRunner(scratch: scratch.path, set: set, shell: try makeShell(in: scratch.path))
+            for start in Interop.isFull ? Start.allCases : [.outdated] {
+                var expected: [Cell.Direction: MatrixRunner.Outcome] = [:]
+                for cell in Interop.isFull ? Cell.all : Cell.few {
+                    let reference = try expected[cell.direction] ?? runner.run(cell.reference, start)
+                    expected[cell.direction] = reference
+                    let outcome = try runner.run(cell, start)
+                    let complaints = runner.complaints(outcome, reference)
+                    Interop.log("\(complaints.isEmpty ? "ok" : "FAIL")\t\(set)\t\(start)\t\(cell)")
+                    if !complaints.isEmpty {
+                        Issue.record(
+                            "\(cell), destination \(start), \(set):\n\(complaints.prefix(25).joined(separator: "\n"))")
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is at the destination before.
+    enum Start: String, CaseIterable { case absent, outdated }
+
+    /// Appends a line to the file named by `DRAY_MATRIX_LOG`.
+    static func log(_ line: String) {
+        guard let name = getenv("DRAY_MATRIX_LOG"), let file = fopen(String(cString: name), "a") else { return }
+        fputs(line + "\n", file)
+        fclose(file)
+    }
+}
+
+/// Runs cells of one option set.
+struct MatrixRunner {
+    let scratch: String
+    let set: OptionSet
+    let shell: String
+
+    struct Outcome {
+        var result: ProcessResult
+        var destination: TreeSnapshot
+        var source: TreeSnapshot
+        var startedAt: Int64
+    }
+
+    func run(_ cell: Cell, _ start: Interop.Start) throws -> Outcome {
+        let work = scratch + "/work"
+        removeTree(work)
+        _ = try FileTree(work)
+        try FileTree.odd(work + "/source")
+        var destination = work + "/parent/destination"
+        let parent = try FileTree(work + "/parent")
+        if start == .outdated { try FileTree.outdated(destination) }
+        try parent.setTime("", 1_420_000_000)
+        if set.options.contains("--mkpath") { destination = work + "/parent/new/path/destination" }
+        let source = work + "/source/" + set.source
+        let options = set.options.map { $0.hasPrefix("--filter") ? String($0.map { $0 == "_" ? " " : $0 }) : $0 }
+        let startedAt = Int64(time(nil))
+        let result = try DrayTestSupport.run(
+            cell.words(
+                ["-i", "--stats"] + options, shell: shell, source: source,
+                destination: destination + "/"), in: work, seconds: 30)
+        return Outcome(
+            result: result, destination: TreeSnapshot(work + "/parent"), source: TreeSnapshot(work + "/source"),
+            startedAt: startedAt)
+    }
+
+    /// What is different from the reference.
+    func complaints(_ outcome: Outcome, _ reference: Outcome) -> [String] {
+        var lines: [String] = []
+        if outcome.result.timedOut { lines.append("hangs") }
+        if outcome.result.exitCode != reference.result.exitCode {
+            lines.append(
+                "exit code \(outcome.result.exitCode) instead of \(reference.result.exitCode): "
+                    + outcome.result.errorText)
+        }
+        lines += outcome.destination.differences(from: reference.destination, now: reference.startedAt)
+        lines += outcome.source.differences(from: reference.source, now: reference.startedAt).map { "source: " + $0 }
+        lines += Output(outcome.result.outputText).complaints(
+            Output(reference.result.outputText), isUnordered: set.isUnordered)
+        let errors = Self.comparable(outcome.result.errorText)
+        let wanted = Self.comparable(reference.result.errorText)
+        if errors != wanted && outcome.result.exitCode == reference.result.exitCode {
+            lines.append("standard error:\n  \(errors)\n  instead of\n  \(wanted)")
+        }
+        return lines
+    }
+
+    /// Error lines without source positions and versions.
+    private static func comparable(_ text: String) -> [String] {
+        text.split(separator: "\n").map { line in
+            line.firstRange(of: ") at ").map { String(line[..<$0.lowerBound]) } ?? String(line)
+        }.sorted()
+    }
+}
+
+/// Standard output, taken apart.
+private struct Output {
+    var items: [String] = []
+    var deletions: [String] = []
+    var statistics: [String] = []
+
+    init(_ text: String) {
+        for line in text.split(separator: "\n").map(String.init) {
+            if Self.deletionLines.contains(where: { line.hasPrefix($0) }) {
+                deletions.append(line)
+            } else if let colon = line.firstIndex(of: ":"), Self.counts.contains(String(line[..<colon])) {
+                statistics.append(line)
+            } else if !Self.ignored.contains(where: { line.hasPrefix($0) }) {
+                items.append(line)
+            }
+        }
+    }
+
+    private static let counts: Set<String> = [
+        "Number of files", "Number of created files", "Number of deleted files",
+        "Number of regular files transferred", "Total file size", "Total transferred file size", "Literal data",
+        "Matched data",
+    ]
+    /// These come as messages, which overtake items depending on timing.
+    private static let deletionLines = ["*deleting", "deleting ", "cannot delete "]
+    private static let ignored = [
+        "File list ", "Total bytes ", "sent ", "total size is ", "sending incremental file list",
+        "receiving incremental file list", "sending file list", "receiving file list", "opening connection",
+    ]
+
+    func complaints(_ reference: Output, isUnordered: Bool) -> [String] {
+        var lines: [String] = []
+        if items.sorted() != reference.items.sorted() {
+            lines += Self.difference(items, reference.items)
+        } else if items != reference.items && !isUnordered {
+            let place = zip(items, reference.items).first { $0 != $1 }!
+            lines.append("order of items: \(place.0) instead of \(place.1)")
+        }
+        if deletions.sorted() != reference.deletions.sorted() {
+            lines += Self.difference(deletions, reference.deletions)
+        } else if deletions != reference.deletions {
+            lines.append("order of deletions: \(deletions) instead of \(reference.deletions)")
+        }
+        if statistics != reference.statistics { lines += Self.difference(statistics, reference.statistics) }
+        return lines
+    }
+
+    private static func difference(_ mine: [String], _ theirs: [String]) -> [String] {
+        let change = mine.sorted().difference(from: theirs.sorted())
+        return change.insertions.map { element -> String in
+            guard case .insert(_, let line, _) = element else { return "" }
+            return "prints: \(line)"
+        }
+            + change.removals.map { element -> String in
+                guard case .remove(_, let line, _) = element else { return "" }
+                return "does not print: \(line)"
+            }
+    }
+}
