@@ -8,6 +8,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -37,6 +38,8 @@ int dray_try_lock_range(int fd, off_t start, off_t length) {
     lock.l_len = length;
     return fcntl(fd, F_SETLK, &lock);
 }
+
+int dray_try_flock(int fd) { return flock(fd, LOCK_EX | LOCK_NB); }
 
 int dray_o_tmpfile(void) { return O_TMPFILE; }
 int dray_o_noatime(void) { return O_NOATIME; }

@@ -59,6 +59,8 @@ public final class Session: @unchecked Sendable {
     let stopRequest = Atomic<Int32>(0)
     /// Lowest-numbered signal or limit that ends the run: set by `interrupt`.
     let startNanoseconds = monotonicNanoseconds()
+    /// Wall clock when the session began, seconds since 1970.
+    let startSeconds = Int64(time(nil))
 
     public init(
         options: TransferOptions, channel: any ByteChannel, filters: FilterList, daemonFilters: FilterList? = nil,

@@ -31,6 +31,14 @@ public struct TemporaryName {
         return stem
     }
 
+    /// The name that `.NAME.XXXXXX` stands for (without a leading dot of its own); nil if `name` has another form.
+    public static func base(of name: UnsafeRawBufferPointer) -> Bytes? {
+        guard name.count > 8, name[0] == UInt8(ascii: "."), name[name.count - 7] == UInt8(ascii: "."),
+            name[(name.count - 6)...].allSatisfy({ letters.contains($0) })
+        else { return nil }
+        return Bytes(name[1..<(name.count - 7)])
+    }
+
     /// Creates a new file for reading and writing below `directory`.
     ///
     /// - Parameter mode: exact mode bits; the creation mask is not applied in the end (a chmod follows if it took bits).

@@ -16,6 +16,8 @@ int dray_openat_beneath(int dirfd, const char *_Nonnull path, int flags, mode_t 
 int dray_fcntl_int(int fd, int command, int argument);
 /* Advisory write lock on [start, start+length); non-blocking. 0 or -1/errno. */
 int dray_try_lock_range(int fd, off_t start, off_t length);
+/* Advisory whole-file lock that ends with the process; non-blocking. 0 or -1/errno. */
+int dray_try_flock(int fd);
 int dray_o_tmpfile(void);
 int dray_o_noatime(void);
 int dray_o_path(void);

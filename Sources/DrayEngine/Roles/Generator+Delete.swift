@@ -44,7 +44,7 @@ extension Generator {
     }
 
     /// The list in which the contents of a directory are named.
-    private func memberList(_ list: FileSegment, _ directory: FileEntry, _ id: Int32) -> FileSegment? {
+    func memberList(_ list: FileSegment, _ directory: FileEntry, _ id: Int32) -> FileSegment? {
         if !session.incremental { return list }
         return lists.state.withLock { state in
             for segment in state.segments.reversed() where segment.parentDirectory >= 0 {

@@ -252,6 +252,7 @@ extension Generator {
                     parent, destination.name(list, entry.pointee, name), status.mode & 0o7777 | 0o700)
             }
         }
+        if wasThere { adoptLeftovers(list, entry.pointee) }
         try deleteDuring(list, entry.pointee)
     }
 

@@ -169,6 +169,10 @@ extension Receiver {
                 .receiver, Bytes("mkstemp ") + session.fullName(shown) + Bytes(" failed"), -descriptor)
             return nil
         }
+        // A later run adopts the temporary file of a dead one: the lock tells that this one lives.
+        if entry.length >= 1 << 20 && (options.partial || destination.partialDirectory != nil) {
+            _ = dray_try_flock(descriptor)
+        }
         return Target(descriptor: descriptor, temporary: temporary, directory: directory)
     }
 
