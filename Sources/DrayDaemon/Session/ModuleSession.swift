@@ -315,6 +315,16 @@ struct ModuleSession {
             moduleName: module.name, sanitizes: place.root.hasInnerBoundary, relative: options.relative, splits: splits,
             daemonFilters: place.filters.isEmpty ? nil : place.filters)
         let paths = try expander.expand(arguments.paths)
+        if !options.amSender, let target = paths.first, !place.filters.isEmpty {
+            let name = ModulePaths.sanitize(Bytes(target.drop { $0 == UInt8(ascii: "/") }))
+            if name != Bytes("."), place.filters.excludesPath(name, isDirectory: true) {
+                let text = Bytes("ERROR: daemon has excluded destination \"") + name + Bytes("\"")
+                return refused(TransferFailure(.fileSelection, lines: [text]), options, module, place)
+            }
+            // From here on names are relative to the destination; the module's rules begin at its top.
+            place.filters.settings.workingDirectory =
+                name == Bytes(".") ? place.root.directory : place.root.directory.appendingComponent(name)
+        }
         let (session, sink) = makeSession(options, module, place)
         do throws(TransferFailure) {
             try parsed.addFilters?(session.filters)
@@ -331,14 +341,21 @@ struct ModuleSession {
 
     /// Tells the client inside the protocol why its arguments are not accepted.
     private func rejected(_ failure: ServerParseFailure, _ module: ModuleParameters, _ place: Place) -> ExitCode {
-        var options = failure.options
+        refused(
+            TransferFailure(.unsupported, lines: [Bytes("rsync: ") + failure.message]), failure.options, module, place)
+    }
+
+    private func refused(
+        _ failure: TransferFailure, _ options: TransferOptions, _ module: ModuleParameters, _ place: Place
+    ) -> ExitCode {
+        var options = options
         options.amServer = true
         options.amDaemon = true
         options.protocolVersion = connection.protocolVersion
         let (session, _) = makeSession(options, module, place)
-        _ = EngineServer.refuse(session, TransferFailure(.unsupported, lines: [Bytes("rsync: ") + failure.message]))
+        _ = EngineServer.refuse(session, failure)
         usleep(400_000)
         session.channel.closeWriting()
-        return .unsupported
+        return failure.code
     }
 }
