@@ -134,6 +134,9 @@ struct ModuleSession {
             arguments = second
             splits = false
             outcome = parse(arguments, module, place, isComplete: true)
+        } else if case .failure = outcome, Self.announcesSecondList(arguments.options) {
+            // It must not be taken for the beginning of the protocol.
+            arguments.paths += try readArguments(nulTerminated: true, removesBackslashes: false).paths
         }
         lines.arm(seconds: nil)
         switch outcome {
@@ -141,6 +144,15 @@ struct ModuleSession {
         case .failure(let failure):
             logRequest(arguments, failure.options)
             return rejected(failure, module, place)
+        }
+    }
+
+    /// Whether refused options hold `-s`.
+    private static func announcesSecondList(_ words: [Bytes]) -> Bool {
+        words.contains { word in
+            if word == Bytes("--secluded-args") || word == Bytes("--protect-args") { return true }
+            guard word.first == UInt8(ascii: "-"), word.dropFirst().first != UInt8(ascii: "-") else { return false }
+            return word.prefix { $0 != UInt8(ascii: "e") }.contains(UInt8(ascii: "s"))
         }
     }
 
