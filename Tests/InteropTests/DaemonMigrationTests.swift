@@ -65,7 +65,7 @@ import Testing
         let result = lab.run(
             words(pair.0, source, daemon.port), environment: ["RSYNC_PASSWORD": "AbCdEf"])
         #expect(result.code == 0, "\(result)\n\(daemon.log)")
-        #expect(result.out.contains("100%") && result.out.contains("/s"), "\(result)")
+        #expect(result.out.contains("%") && result.out.contains("/s"), "\(result)")
         #expect(result.out.contains("Number of files: "), "\(result)")
         // Only the absolute link may differ: without a chroot it loses its slash.
         lab.shell("rmdir \(source)/lost+found; touch -d '2004-04-04 04:04:04.5' \(source)")
