@@ -220,9 +220,10 @@ struct ModuleSession {
         func inside(_ path: Bytes) -> Bytes { ModulePaths.sanitize(path, root: root.directory) }
         options.tempDirectory = options.tempDirectory.map(inside)
         options.backupDirectory = options.backupDirectory.map(inside)
+        // What stands in a partial directory's place may be removed: it must not be named from below with `..`.
+        options.partialDirectory = options.partialDirectory.map(inside)
         // Relative ones may climb as far as the module's top; the engine resolves them below its pinned root.
         func insideIfAbsolute(_ path: Bytes) -> Bytes { path.first == UInt8(ascii: "/") ? inside(path) : path }
-        options.partialDirectory = options.partialDirectory.map(insideIfAbsolute)
         options.alternateDirectories = options.alternateDirectories.map(insideIfAbsolute)
     }
 
