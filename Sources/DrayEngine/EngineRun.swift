@@ -174,6 +174,8 @@ final class SideRun {
         try? writer.flush()
         if !isSilent && receiverThread == nil && (session.options.amDaemon || session.environment.isDaemonSocket) {
             session.reader.messages = nil
+            // A client that waits for us must see the end before we wait for it.
+            session.channel.closeWriting()
             session.reader.drain(milliseconds: 10_000)
         }
     }

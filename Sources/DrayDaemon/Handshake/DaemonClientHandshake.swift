@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayTransport
 import Glibc
 
 /// Where a client's password comes from, in rsync's order.
@@ -151,12 +152,24 @@ public enum DaemonClientHandshake {
     /// Runs the text phase. Not a byte of the binary phase is read.
     ///
     /// - Parameter print: receives the lines for standard output, newline included.
-    /// - Throws: exit 5 for refusals and broken greetings, 4 without a common digest, 1 for the password file.
+    /// - Throws: exit 5 for refusals and broken greetings, 4 without a common digest, 1 for the password file, 10 when
+    ///   TLS broke the connection.
     public static func run(
         _ request: Request, over channel: any ByteChannel, print: (Bytes) -> Void
     ) throws(TransferFailure) -> Outcome {
         try checkPath(request.path, isRemoteShell: request.isRemoteShell)
         let lines = HandshakeLines(channel)
+        do throws(TransferFailure) {
+            return try run(request, lines, print: print)
+        } catch {
+            guard let reason = lines.tlsReason else { throw error }
+            throw TLSError(reason).transferFailure
+        }
+    }
+
+    private static func run(
+        _ request: Request, _ lines: HandshakeLines, print: (Bytes) -> Void
+    ) throws(TransferFailure) -> Outcome {
         lines.arm(seconds: request.timeoutSeconds)
         lines.write(Greeting.own(request.protocolVersion))
         let greeting = try readGreeting(lines)

@@ -18,6 +18,8 @@ enum HandshakeReadError: Error, Equatable {
 final class HandshakeLines {
     let channel: any ByteChannel
     private var deadline: UInt64?
+    /// Why TLS ended the connection, if it did: a refusal of our certificate arrives after our handshake is over.
+    private(set) var tlsReason: String?
 
     init(_ channel: any ByteChannel) { self.channel = channel }
 
@@ -36,6 +38,7 @@ final class HandshakeLines {
         do throws(ChannelError) {
             return try channel.read(into: buffer, timeoutMilliseconds: wait)
         } catch {
+            note(error)
             throw error == .timedOut ? .timedOut : .closed
         }
     }
@@ -84,9 +87,14 @@ final class HandshakeLines {
             do throws(ChannelError) {
                 try channel.write([raw], timeoutMilliseconds: 60_000)
             } catch {
+                note(error)
                 done = false
             }
         }
         return done
+    }
+
+    private func note(_ error: ChannelError) {
+        if case .tls(let reason) = error, tlsReason == nil { tlsReason = reason }
     }
 }

@@ -134,6 +134,9 @@ struct ModuleSession {
             arguments = second
             splits = false
             outcome = parse(arguments, module, place, isComplete: true)
+        } else if case .failure = outcome, Self.announcesSecondList(arguments.options) {
+            // It must not be taken for the beginning of the protocol.
+            arguments.paths += try readArguments(nulTerminated: true, removesBackslashes: false).paths
         }
         lines.arm(seconds: nil)
         switch outcome {
@@ -141,6 +144,15 @@ struct ModuleSession {
         case .failure(let failure):
             logRequest(arguments, failure.options)
             return rejected(failure, module, place)
+        }
+    }
+
+    /// Whether refused options hold `-s`.
+    private static func announcesSecondList(_ words: [Bytes]) -> Bool {
+        words.contains { word in
+            if word == Bytes("--secluded-args") || word == Bytes("--protect-args") { return true }
+            guard word.first == UInt8(ascii: "-"), word.dropFirst().first != UInt8(ascii: "-") else { return false }
+            return word.prefix { $0 != UInt8(ascii: "e") }.contains(UInt8(ascii: "s"))
         }
     }
 
@@ -208,9 +220,10 @@ struct ModuleSession {
         func inside(_ path: Bytes) -> Bytes { ModulePaths.sanitize(path, root: root.directory) }
         options.tempDirectory = options.tempDirectory.map(inside)
         options.backupDirectory = options.backupDirectory.map(inside)
+        // What stands in a partial directory's place may be removed: it must not be named from below with `..`.
+        options.partialDirectory = options.partialDirectory.map(inside)
         // Relative ones may climb as far as the module's top; the engine resolves them below its pinned root.
         func insideIfAbsolute(_ path: Bytes) -> Bytes { path.first == UInt8(ascii: "/") ? inside(path) : path }
-        options.partialDirectory = options.partialDirectory.map(insideIfAbsolute)
         options.alternateDirectories = options.alternateDirectories.map(insideIfAbsolute)
     }
 
@@ -315,6 +328,16 @@ struct ModuleSession {
             moduleName: module.name, sanitizes: place.root.hasInnerBoundary, relative: options.relative, splits: splits,
             daemonFilters: place.filters.isEmpty ? nil : place.filters)
         let paths = try expander.expand(arguments.paths)
+        if !options.amSender, let target = paths.first, !place.filters.isEmpty {
+            let name = ModulePaths.sanitize(Bytes(target.drop { $0 == UInt8(ascii: "/") }))
+            if name != Bytes("."), place.filters.excludesPath(name, isDirectory: true) {
+                let text = Bytes("ERROR: daemon has excluded destination \"") + name + Bytes("\"")
+                return refused(TransferFailure(.fileSelection, lines: [text]), options, module, place)
+            }
+            // From here on names are relative to the destination; the module's rules begin at its top.
+            place.filters.settings.workingDirectory =
+                name == Bytes(".") ? place.root.directory : place.root.directory.appendingComponent(name)
+        }
         let (session, sink) = makeSession(options, module, place)
         do throws(TransferFailure) {
             try parsed.addFilters?(session.filters)
@@ -331,14 +354,21 @@ struct ModuleSession {
 
     /// Tells the client inside the protocol why its arguments are not accepted.
     private func rejected(_ failure: ServerParseFailure, _ module: ModuleParameters, _ place: Place) -> ExitCode {
-        var options = failure.options
+        refused(
+            TransferFailure(.unsupported, lines: [Bytes("rsync: ") + failure.message]), failure.options, module, place)
+    }
+
+    private func refused(
+        _ failure: TransferFailure, _ options: TransferOptions, _ module: ModuleParameters, _ place: Place
+    ) -> ExitCode {
+        var options = options
         options.amServer = true
         options.amDaemon = true
         options.protocolVersion = connection.protocolVersion
         let (session, _) = makeSession(options, module, place)
-        _ = EngineServer.refuse(session, TransferFailure(.unsupported, lines: [Bytes("rsync: ") + failure.message]))
+        _ = EngineServer.refuse(session, failure)
         usleep(400_000)
         session.channel.closeWriting()
-        return .unsupported
+        return failure.code
     }
 }

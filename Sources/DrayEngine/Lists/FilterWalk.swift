@@ -24,10 +24,25 @@ final class FilterWalk {
     /// Whether any rule can matter.
     var isActive: Bool { !list.isEmpty || !(daemon?.isEmpty ?? true) }
 
-    func excludes(_ path: Bytes, isDirectory: Bool) -> Bool {
-        if let daemon, daemon.decision(name: path, isDirectory: isDirectory, side: side) < 0 { return true }
+    /// - Parameters:
+    ///   - path: relative to the transfer root.
+    ///   - root: senders: where the transfer root is below the module, because the module's rules begin there.
+    func excludes(_ path: Bytes, isDirectory: Bool, root: Bytes = []) -> Bool {
+        if let daemon {
+            let name = root.isEmpty ? path : Self.belowModule(root.appendingComponent(path))
+            if daemon.decision(name: name, isDirectory: isDirectory, side: side) < 0 { return true }
+        }
         return !list.isEmpty && list.decision(name: path, isDirectory: isDirectory, side: side) < 0
     }
+
+    /// Whether the module's rules hide an argument or one of its parents: it is then as if absent.
+    func hides(_ argument: Bytes, isDirectory: Bool) -> Bool {
+        guard let daemon else { return false }
+        let name = Self.belowModule(argument)
+        return !name.isEmpty && Self.excludes(daemon, name, isDirectory: isDirectory)
+    }
+
+    private static func belowModule(_ path: Bytes) -> Bytes { Bytes(path.drop { $0 == UInt8(ascii: "/") }) }
 
     static func excludes(_ list: FilterList, _ path: Bytes, isDirectory: Bool) -> Bool {
         !list.isEmpty && list.excludesPath(path, isDirectory: isDirectory)

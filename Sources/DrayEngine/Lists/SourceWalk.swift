@@ -199,7 +199,11 @@ final class SourceWalk {
             isDot || options.copyLinks || options.copyDirlinks && Self.isDirectoryLink(anchor, nameBuffer.cString(name))
         let code = FileSystem.status(anchor, nameBuffer.cString(name), follow: follow, &status)
         if code != 0 { return try missing(argument, directory, name, code, rootPath, segment) }
-        if !isDot && filters.excludes(name, isDirectory: status.isDirectory) { return }
+        let whole = isDot ? directory : directory.appendingComponent(name)
+        if filters.hides(whole, isDirectory: status.isDirectory) {
+            return try missing(argument, directory, name, ENOENT, rootPath, segment)
+        }
+        if !isDot && filters.excludes(name, isDirectory: status.isDirectory, root: directory) { return }
         if status.isDirectory && !options.transfersDirectories {
             session.reporter.info(Bytes("skipping directory ") + name)
             return
@@ -303,7 +307,10 @@ final class SourceWalk {
             anchor, nameBuffer.cString(Self.withoutLeadingSlashes(full)), follow: slashEnding || options.copyLinks,
             &status)
         if code != 0 { return try missing(raw, directory, path, code, parentID, segment) }
-        if filters.excludes(full, isDirectory: status.isDirectory) { return }
+        if filters.hides(directory.appendingComponent(full), isDirectory: status.isDirectory) {
+            return try missing(raw, directory, path, ENOENT, parentID, segment)
+        }
+        if filters.excludes(full, isDirectory: status.isDirectory, root: directory) { return }
         if status.isDirectory && !options.transfersDirectories {
             session.reporter.info(Bytes("skipping directory ") + full)
             return
@@ -395,6 +402,7 @@ final class SourceWalk {
         let root = paths.root(directory)
         let prefix = Bytes(paths.path(directory))
         let hasFilters = filters.isActive
+        let display = roots[Int(root)].display
         let code = try scan.forEach(descriptor) { (name, _) throws(TransferFailure) in
             var status = FileStatus()
             // Safe: the scan hands out NUL-terminated names.
@@ -419,7 +427,7 @@ final class SourceWalk {
             }
             if hasFilters {
                 let path = prefix.appendingComponent(Bytes(name))
-                if self.filters.excludes(path, isDirectory: status.isDirectory) { return }
+                if self.filters.excludes(path, isDirectory: status.isDirectory, root: display) { return }
             }
             var flags: FileEntryFlags = []
             if status.isDirectory {

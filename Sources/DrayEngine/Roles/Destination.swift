@@ -318,6 +318,21 @@ final class Destination: @unchecked Sendable {
             }
         }
         guard let temp = options.tempDirectory else { return }
+        if session.environment.sanitizesPaths {
+            // A link in the module must not lead the temporary files out of it.
+            let module = session.environment.modulePath ?? Bytes("/")
+            if temp.first == UInt8(ascii: "/"), temp.hasPrefix(module) {
+                let rest = Bytes(temp[module.count...].drop { $0 == UInt8(ascii: "/") })
+                openedTemp = rest.withCString { ConfinedPath.openDirectory(session.environment.workingDirectory, $0) }
+            } else {
+                openedTemp = temp.withCString { ConfinedPath.openDirectory(root, $0) }
+            }
+            if openedTemp >= 0 { return }
+            if -openedTemp == ENOENT {
+                throw session.fail(.syntax, "The temp-dir does not exist: \(temp.displayText)")
+            }
+            throw failure(.fileIO, Bytes("Failed to stat temp-dir ") + temp, -openedTemp)
+        }
         let code = temp.withCString { FileSystem.status(root, $0, follow: true, &status) }
         if code == ENOENT { throw session.fail(.syntax, "The temp-dir does not exist: \(temp.displayText)") }
         if code != 0 { throw failure(.fileIO, Bytes("Failed to stat temp-dir ") + temp, code) }
