@@ -255,13 +255,8 @@ final class SideRun {
         } else {
             try walk.sendFirstList(sources)
         }
-        if walk.lists.knownCount == 0 {
-            // Nothing to serve: the receiver ends as well.
-            try session.writer.flush()
-            if session.options.amServer { return }
-            session.reader.drain(milliseconds: 2_000)
-            return
-        }
+        // A server with nothing to send ends here, and so does its client; a pushing client goes through all phases.
+        if walk.lists.knownCount == 0 && session.options.amServer { return try session.writer.flush() }
         try Sender(session: session, walk: walk).run()
     }
 
@@ -269,7 +264,7 @@ final class SideRun {
         let judge = ReceivedNames.judge(session, requested: requested)
         let listReceiver = ListReceiver(session: session, judge: judge)
         try listReceiver.receiveFirst()
-        if listReceiver.lists.knownCount == 0 { return }
+        if listReceiver.lists.knownCount == 0 && !session.options.amServer { return }
         let destination = Destination(session: session, lists: listReceiver.lists, paths: listReceiver.paths)
         try destination.choose(session.options.listOnly ? nil : destinationArgument)
         try destination.check()
