@@ -77,6 +77,7 @@ public enum EngineLocal {
             let code = SideRun(server).run { run throws(TransferFailure) in
                 try server.exchangeVersions()
                 try server.negotiate()
+                try run.completeLocalFilters()
                 try run.receive(destination ?? Bytes("."), requested: [])
             }
             serverCode.withLock { $0 = code }
@@ -86,6 +87,7 @@ public enum EngineLocal {
         let code = SideRun(client).run { run throws(TransferFailure) in
             try client.exchangeVersions()
             try client.negotiate()
+            try run.completeLocalFilters()
             try run.send(sources)
         }
         client.channel.closeWriting()
@@ -195,6 +197,14 @@ final class SideRun {
         {
             session.filters.addPartialDirectory(directory)
         }
+    }
+
+    /// Both halves of a local copy have the same rules already: only the implied ones are added.
+    func completeLocalFilters() throws(TransferFailure) {
+        prepareFilters()
+        guard session.options.cvsExclude else { return }
+        try session.filters.addCVSExclude(.beforeExchange)
+        try session.filters.addCVSExclude(.afterExchange)
     }
 
     func sendFilterList() throws(TransferFailure) {

@@ -116,7 +116,8 @@ private struct Output {
     init(_ text: String) {
         for line in text.split(separator: "\n").map(String.init) {
             if Self.deletionLines.contains(where: { line.hasPrefix($0) }) {
-                deletions.append(line)
+                // Compatibility: rsync says twice that a nested directory stays.
+                if !line.hasPrefix("cannot delete ") || !deletions.contains(line) { deletions.append(line) }
             } else if let colon = line.firstIndex(of: ":"), Self.counts.contains(String(line[..<colon])) {
                 statistics.append(line)
             } else if line.hasPrefix("  ") && line.contains("(") {

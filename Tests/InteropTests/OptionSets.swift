@@ -103,7 +103,7 @@ struct OptionSet: Sendable, CustomStringConvertible {
         OptionSet("-aU"),
         OptionSet("-a --modify-window=2"),
         OptionSet("-a -@-1"),
-        OptionSet("-aC --delete"),
+        OptionSet("-aC --delete", quick: true),
         OptionSet("-a --checksum-choice=md5 --no-W", quick: true),
         OptionSet("-a --checksum-choice=md4 --no-W"),
         OptionSet("-a --checksum-choice=sha1 --no-W"),
@@ -127,7 +127,6 @@ struct OptionSet: Sendable, CustomStringConvertible {
         OptionSet("-as --delete"),
         OptionSet("-aq"),
         OptionSet("-av --delete", quick: true),
-        OptionSet("-avv --no-i-r"),
         OptionSet("-a --out-format=%o_%i_%n_%L_%l_%B_%M"),
     ]
 }
