@@ -77,6 +77,7 @@ public enum EngineLocal {
             let code = SideRun(server).run { run throws(TransferFailure) in
                 try server.exchangeVersions()
                 try server.negotiate()
+                try run.completeLocalFilters()
                 try run.receive(destination ?? Bytes("."), requested: [])
             }
             serverCode.withLock { $0 = code }
@@ -86,6 +87,7 @@ public enum EngineLocal {
         let code = SideRun(client).run { run throws(TransferFailure) in
             try client.exchangeVersions()
             try client.negotiate()
+            try run.completeLocalFilters()
             try run.send(sources)
         }
         client.channel.closeWriting()
@@ -199,6 +201,14 @@ final class SideRun {
         }
     }
 
+    /// Both halves of a local copy have the same rules already: only the implied ones are added.
+    func completeLocalFilters() throws(TransferFailure) {
+        prepareFilters()
+        guard session.options.cvsExclude else { return }
+        try session.filters.addCVSExclude(.beforeExchange)
+        try session.filters.addCVSExclude(.afterExchange)
+    }
+
     func sendFilterList() throws(TransferFailure) {
         prepareFilters()
         if session.options.cvsExclude { try session.filters.addCVSExclude(.beforeExchange) }
@@ -257,13 +267,8 @@ final class SideRun {
         } else {
             try walk.sendFirstList(sources)
         }
-        if walk.lists.knownCount == 0 {
-            // Nothing to serve: the receiver ends as well.
-            try session.writer.flush()
-            if session.options.amServer { return }
-            session.reader.drain(milliseconds: 2_000)
-            return
-        }
+        // A server with nothing to send ends here, and so does its client; a pushing client goes through all phases.
+        if walk.lists.knownCount == 0 && session.options.amServer { return try session.writer.flush() }
         try Sender(session: session, walk: walk).run()
     }
 
@@ -271,7 +276,7 @@ final class SideRun {
         let judge = ReceivedNames.judge(session, requested: requested)
         let listReceiver = ListReceiver(session: session, judge: judge)
         try listReceiver.receiveFirst()
-        if listReceiver.lists.knownCount == 0 { return }
+        if listReceiver.lists.knownCount == 0 && !session.options.amServer { return }
         let destination = Destination(session: session, lists: listReceiver.lists, paths: listReceiver.paths)
         try destination.choose(session.options.listOnly ? nil : destinationArgument)
         try destination.check()

@@ -104,6 +104,7 @@ public final class Session: @unchecked Sendable {
         if let known = environment.handshakeVersion {
             remoteVersion = known
         } else {
+            installTimeout()
             try writer.int32(advertisedVersion(own))
             try writer.flush()
             remoteVersion = try reader.int32()

@@ -247,7 +247,9 @@ extension FileTree {
         tree.remove("z-last/pair-1")
         try tree.file("z-last/pair-1", noise(801, seed: 41), time: 1_400_000_000)
         try tree.hardLink("z-last/stray", to: "z-last/pair-1")
-        for name in ["", "dir", "dir/sub", "z-last", "deep", "deep/level-0"] {
+        for name in [
+            "extra-dir/inner", "extra-dir", "size-699", "", "dir", "dir/sub", "z-last", "deep", "deep/level-0",
+        ] {
             try tree.setTime(name, 1_440_000_000)
         }
     }

@@ -162,7 +162,11 @@ final class Destination: @unchecked Sendable {
             if code != 0 { throw failure(.fileIO, Bytes("mkdir ") + session.fullName(prefix) + Bytes(" failed"), code) }
             made += 1
         }
-        if made > 0 { session.reporter.event(.createdPath(count: made, path: path)) }
+        if made > 0 {
+            var shown = path
+            while shown.count > 1 && shown.last == UInt8(ascii: "/") { shown.removeLast() }
+            session.reporter.event(.createdPath(count: made, path: shown))
+        }
     }
 
     private func failure(_ exit: ExitCode, _ text: Bytes, _ code: Int32) -> TransferFailure {

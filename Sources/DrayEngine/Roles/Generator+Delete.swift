@@ -138,7 +138,8 @@ extension Generator {
     ) throws(TransferFailure) -> Bool {
         if status.isDirectory {
             if !(try emptyDirectory(
-                parent, itemName, path, device: device, isMakingRoom: isMakingRoom, isLimited: isLimited)) {
+                parent, itemName, path, device: device, isMakingRoom: isMakingRoom, isLimited: isLimited))
+            {
                 session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
                 return false
             }
@@ -239,7 +240,8 @@ extension Generator {
     ) -> Bool {
         let itemName = destination.localName ?? Bytes(list.name(entry))
         do throws(TransferFailure) {
-            if try deleteItem(parent, itemName, list.path(entry), status, device: status.device, isMakingRoom: true, isLimited: false)
+            if try deleteItem(
+                parent, itemName, list.path(entry), status, device: status.device, isMakingRoom: true, isLimited: false)
             {
                 if status.isDirectory { cache.removeAll() }
                 return true

@@ -217,6 +217,8 @@ extension Generator {
     ) throws(TransferFailure) {
         var exists = wasThere
         var status = before
+        // Parents that are not to be copied are made with default modes when something needs them.
+        if !exists && entry.pointee.flags.contains(.impliedDirectory) && !options.impliedDirs { return }
         if exists && !status.isDirectory {
             if !makeRoom(list, entry.pointee, parent, status, "directory") { return skip(list, entry) }
             exists = false
@@ -289,7 +291,8 @@ extension Generator {
         let differs =
             options.modifyWindow > 0
             ? !destination.sameTime(entry.mtime, entry.nanoseconds, status.mtime, status.mtimeNanoseconds)
-            : status.mtime != entry.mtime || status.mtimeNanoseconds != entry.nanoseconds
+            : status.mtime != entry.mtime
+                || session.protocolVersion >= 31 && status.mtimeNanoseconds != entry.nanoseconds
         if setsTime && differs {
             let code = FileSystem.setTimes(
                 parent, cName, mtime: entry.mtime, nanoseconds: entry.nanoseconds, atime: nil)

@@ -326,8 +326,9 @@ final class Generator {
 
     /// Makes a directory before its own list is handled, so that the parent's time can be set soon.
     private func createEarly(_ list: FileSegment, _ entry: FileEntry, _ index: Int32) {
-        guard options.times, !options.omitDirTimes, !options.dryRun, !options.existingOnly, !options.listOnly,
-            destination.root >= 0, !lists.directories.entry(Int(index)).pointee.flags.contains(.missingDirectory)
+        guard options.times, !options.omitDirTimes, !options.dryRun, !options.listOnly,
+            destination.root >= 0, !lists.directories.entry(Int(index)).pointee.flags.contains(.missingDirectory),
+            options.impliedDirs || !entry.flags.contains(.impliedDirectory)
         else { return }
         let parent = cache.descriptor(entry.directory)
         guard parent >= 0 else { return }
@@ -337,9 +338,14 @@ final class Generator {
         var status = FileStatus()
         let cName = destination.name(list, entry, name)
         var code = FileSystem.status(parent, cName, follow: false, &status)
-        if code == 0 && !status.isDirectory && !options.ignoreExisting && !options.keepDirlinks {
+        if code == 0 && status.isSymlink && options.keepDirlinks {
+            code = FileSystem.status(parent, cName, follow: true, &status)
+        }
+        if code == 0 && !status.isDirectory && !options.ignoreExisting {
             // Replaced now for the same reason: later it would change the parent's time.
             if makeRoom(list, entry, parent, status, "directory") { code = ENOENT }
+        } else if code == ENOENT && options.existingOnly {
+            return
         }
         if code == ENOENT {
             if FileSystem.makeDirectory(parent, cName, mode: list.mode(entry) & 0o700 | 0o700) == 0 {

@@ -144,7 +144,9 @@ extension Generator {
             // Already the same file: only mentioned when unchanged items are wished.
             var flags = differences(list, entry, exists: true, status: status, base: .localChange, xname: [])
             flags.insert(.localChange)
-            return try report(ndx, flags, xname: [])
+            try report(ndx, flags, xname: [])
+            if options.removeSourceFiles == 1 && !options.dryRun { writer.queueMessage(.success, value: ndx) }
+            return
         }
         let sameKind = exists && status.type == list.mode(entry) & FileType.mask
         if options.dryRun {

@@ -78,6 +78,11 @@ public final class WireWriter {
                     .timeout, "[\(role.rawValue)] io timeout after \(timeoutSeconds) seconds -- exiting", role: role)
             case .cancelled: throw TransferFailure(.signal, role: role)
             case .system(_, let code):
+                // Compatibility: before framing a write that fails is an error of the stream (exit 12).
+                if !framed {
+                    let text = "rsync: [\(role.rawValue)] safe_write failed to write \(total) bytes to socket"
+                    throw TransferFailure(.protocolStream, withErrno(text, code), role: role)
+                }
                 throw TransferFailure(
                     .socketIO, "rsync: [\(role.rawValue)] " + withErrno("write error", code), role: role)
             case .tls(let reason):
