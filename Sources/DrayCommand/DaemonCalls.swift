@@ -46,7 +46,7 @@ enum DaemonCalls {
         environment.isDaemonSocket = child == nil
         var code = try runner.runSession(command, operands, channel, environment, sink, signals)
         channel.closeWriting()
-        if let child { code = ExitCode(rawValue: max(code.rawValue, child.wait().exitCode.rawValue)) }
+        if let child { code = RsyncCommand.finalCode(code, child) }
         return code
     }
 

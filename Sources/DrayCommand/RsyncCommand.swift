@@ -148,7 +148,26 @@ struct RsyncCommand {
         if let bytes = vector.secludedBytes { try? channel.write(bytes) }
         let code = try runSession(command, operands, channel, SessionEnvironment(), sink, signals)
         channel.closeWriting()
-        return ExitCode(rawValue: max(code.rawValue, child.wait().exitCode.rawValue))
+        return Self.finalCode(code, child)
+    }
+
+    /// The greater of our code and the remote shell's. A shell whose session has failed gets two seconds to end.
+    static func finalCode(_ code: ExitCode, _ child: ChildProcess) -> ExitCode {
+        let failed: Set<ExitCode> = [.socketIO, .protocolStream, .signal, .timeout]
+        guard failed.contains(code) else {
+            return ExitCode(rawValue: max(code.rawValue, child.wait().exitCode.rawValue))
+        }
+        let ended = Monitor(false)
+        let patience = code == .timeout || code == .signal ? 0 : 2000
+        let watchdog = RoleThread(stackBytes: 64 * 1024) {
+            if ended.wait(milliseconds: patience, until: { $0 ? () : nil }) == nil { child.signal(SIGUSR1) }
+        }
+        let status = child.wait()
+        ended.notifying { $0 = true }
+        watchdog?.join()
+        // A shell that we ended has nothing to say.
+        guard case .exited(let own) = status else { return code }
+        return ExitCode(rawValue: max(code.rawValue, own))
     }
 
     /// Runs the client's side on a connection whose server was started (and, for a daemon, greeted).

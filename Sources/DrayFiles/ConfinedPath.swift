@@ -32,6 +32,28 @@ public enum ConfinedPath {
         return walk(anchor, Bytes(cString: path))
     }
 
+    /// Opens a file for reading beneath `anchor`, following links only as far as they stay inside; −errno on failure.
+    /// Without openat2 a link as last component is refused.
+    public static func openFile(_ anchor: Int32, _ path: Bytes) -> Int32 {
+        let flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC
+        for _ in 0..<4 {
+            let descriptor = path.withCString { dray_openat_beneath(anchor, $0, flags, 0) }
+            if descriptor >= 0 { return descriptor }
+            switch errno {
+            case EINTR, EAGAIN: continue
+            case EXDEV: return -ELOOP
+            case ENOSYS, EPERM, EINVAL:
+                let (parent, name) = path.splitLastComponent
+                let directory = walk(anchor, parent)
+                if directory < 0 { return directory }
+                defer { _ = FileSystem.close(directory) }
+                return name.withCString { FileSystem.open(directory, $0, flags | O_NOFOLLOW) }
+            default: return -errno
+            }
+        }
+        return -EAGAIN
+    }
+
     /// The same by hand, one component at a time, for kernels and sandboxes without openat2.
     static func walk(_ anchor: Int32, _ path: Bytes) -> Int32 {
         var stack: [Int32] = []

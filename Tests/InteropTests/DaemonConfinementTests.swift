@@ -41,9 +41,10 @@ import Testing
         for link in ["up/", "abs/", "up/s", "../outside/", "sub/../../outside/s"] {
             let target = lab.path("target")
             let pull = lab.run([client.program, "-r", daemon.url("m/" + link), target + "/"])
-            #expect(DaemonLab.text(target + "/s") == nil, "\(link): \(pull)")
+            // `..` is cut off at the module's top, so that later names may mean what an earlier push made inside.
+            #expect(DaemonLab.text(target + "/s") != "secret\n", "\(link): \(pull)")
             let list = lab.run([client.program, "-r", daemon.url("m/" + link)])
-            #expect(!list.out.contains(" s\n"), "\(link): \(list)")
+            if !link.contains("..") { #expect(!list.out.contains(" s\n"), "\(link): \(list)") }
             _ = lab.run([client.program, "-r", source + "/", daemon.url("m/" + link)])
             #expect(DaemonLab.manifest(outside) == before, "\(link)")
         }

@@ -22,7 +22,8 @@ extension Generator {
         else { return }
         let isDot = list.name(directory).elementsEqual([UInt8(ascii: ".")])
         let path = isDot ? Bytes() : list.path(directory)
-        guard let id = path.withUnsafeBytes({ list.paths.find($0, root: 0) }), let members = memberList(list, directory, id)
+        guard let id = path.withUnsafeBytes({ list.paths.find($0, root: 0) }),
+            let members = memberList(list, directory, id)
         else { return }
         let descriptor = path.withCString { ConfinedPath.openDirectory(destination.root, $0) }
         if descriptor < 0 { return }
@@ -62,7 +63,9 @@ extension Generator {
             place = (held.descriptor, spot.name)
         }
         var existing = FileStatus()
-        if FileSystem.status(place.directory, otherName.cString(place.name), follow: false, &existing) != ENOENT { return }
+        if FileSystem.status(place.directory, otherName.cString(place.name), follow: false, &existing) != ENOENT {
+            return
+        }
         // The epoch tells every quick check that the content is not complete.
         _ = FileSystem.setTimes(descriptor: file, mtime: 0, nanoseconds: 0, atime: nil)
         _ = FileSystem.rename(parent, name.cString(temporary), place.directory, otherName.cString(place.name))

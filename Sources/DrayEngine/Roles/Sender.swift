@@ -204,14 +204,7 @@ final class Sender {
         let table = appending ? nil : try receiveSums(head)
         let sumBytes = reader.bytesReceived - sumStart
 
-        let directory = walk.cache.descriptor(entry.pointee.directory)
-        let follow = options.copyLinks || options.copyUnsafeLinks || options.copyDirlinks
-        let descriptor =
-            directory < 0
-            ? directory
-            : FileSystem.open(
-                directory, name.cString(list.name(entry.pointee)),
-                O_RDONLY | (follow ? 0 : O_NOFOLLOW) | (options.openNoatime ? 0o1000000 : 0))
+        let descriptor = open(list, entry.pointee)
         if descriptor < 0 { return try refuse(ndx, list, entry.pointee, -descriptor) }
         defer { _ = FileSystem.close(descriptor) }
         var status = FileStatus()
@@ -234,6 +227,23 @@ final class Sender {
         progress.end()
         entry.pointee.flags.insert(.sent)
         report(list, entry.pointee, record, before: false, data: writer.streamBytes - startBytes, sums: sumBytes)
+    }
+
+    /// Opens a source file; a link as last component is followed only in the modes that send what links point at, and in
+    /// a module without chroot only as far as it stays inside.
+    private func open(_ list: FileSegment, _ entry: FileEntry) -> Int32 {
+        let follows = options.copyLinks || options.copyUnsafeLinks || options.copyDirlinks
+        if follows && session.environment.sanitizesPaths {
+            let root = walk.roots[Int(walk.paths.root(entry.directory))].display
+            let path = root.appendingComponent(list.path(entry)).drop { $0 == UInt8(ascii: "/") }
+            return ConfinedPath.openFile(session.environment.workingDirectory, Bytes(path))
+        }
+        let directory = walk.cache.descriptor(entry.directory)
+        if directory < 0 { return directory }
+        let noAtime: Int32 = 0o1000000
+        return FileSystem.open(
+            directory, name.cString(list.name(entry)),
+            O_RDONLY | (follows ? 0 : O_NOFOLLOW) | (options.openNoatime ? noAtime : 0))
     }
 
     private func displayName(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
