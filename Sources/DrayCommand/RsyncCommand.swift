@@ -148,6 +148,11 @@ struct RsyncCommand {
         if let bytes = vector.secludedBytes { try? channel.write(bytes) }
         let code = try runSession(command, operands, channel, SessionEnvironment(), sink, signals)
         channel.closeWriting()
+        if code == .timeout {
+            // A shell whose other end is dead would hold us as long as its own connection lasts.
+            child.signal(SIGTERM)
+            return code
+        }
         return ExitCode(rawValue: max(code.rawValue, child.wait().exitCode.rawValue))
     }
 
