@@ -12,6 +12,8 @@ public func rsyncClientMain(_ arguments: [Bytes]) -> Int32 {
     let lastError = Monitor(Bytes())
     var command = RsyncCommand(withClientExtensions: true)
     command.onLastError = { text in lastError.withLock { $0 = text } }
+    let isPermanent = Monitor(false)
+    command.onPermanentFailure = { isPermanent.withLock { $0 = true } }
     var words = arguments
     if isatty(STDOUT_FILENO) == 0, environmentValue("DRAY_PROGRESS") == nil {
         setenv("DRAY_PROGRESS", "lines", 0)
@@ -22,7 +24,7 @@ public func rsyncClientMain(_ arguments: [Bytes]) -> Int32 {
     var attempt = 0
     while true {
         let code = command.run(words)
-        guard RetrySchedule.isBrokenTransfer(code), attempt < retries else {
+        guard RetrySchedule.isBrokenTransfer(code), !isPermanent.withLock({ $0 }), attempt < retries else {
             if code != .ok { writeTerminationMessage(lastError.withLock { $0 }) }
             return code.rawValue
         }

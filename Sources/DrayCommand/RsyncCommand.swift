@@ -29,6 +29,8 @@ struct RsyncCommand {
     var withClientExtensions: Bool
     /// Receives the text that decided a failure.
     var onLastError: (Bytes) -> Void = { _ in }
+    /// Called when another attempt would fail in the same way.
+    var onPermanentFailure: () -> Void = {}
 
     func run(_ arguments: [Bytes]) -> ExitCode {
         if arguments.first == daemonConnectionMark {
@@ -57,6 +59,7 @@ struct RsyncCommand {
             }
         } catch {
             printFailure(error, role: error.role ?? role)
+            if error.isPermanent { onPermanentFailure() }
             return error.code
         }
     }

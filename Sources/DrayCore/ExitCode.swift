@@ -84,6 +84,8 @@ public struct TransferFailure: Error, Equatable, Sendable {
     public var cameFromPeer = false
     /// Set when no `rsync error:` line is to follow (the peer has printed it).
     public var quiet = false
+    /// Another attempt would fail in the same way (a certificate that does not verify).
+    public var isPermanent = false
 
     public init(_ code: ExitCode, _ lines: String..., role: RoleName? = nil) {
         self.code = code

@@ -86,7 +86,7 @@ struct ServerHandshake {
         do throws(TransferFailure) {
             try expand(&granted.parameters)
         } catch {
-            error.lines.forEach { log.line($0, level: .warning) }
+            for line in error.lines { log.line(line, level: .warning) }
             throw HandshakeEnd(code: error.code)
         }
         try admit(&granted)

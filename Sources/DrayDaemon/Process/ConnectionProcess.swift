@@ -74,7 +74,7 @@ struct ConnectionProcess {
             }
         }
         log.redirect(to: destination)
-        problems.forEach { log.line($0, level: .warning) }
+        for line in problems { log.line(line, level: .warning) }
         return configuration
     }
 

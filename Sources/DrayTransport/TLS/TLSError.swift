@@ -15,7 +15,11 @@ public struct TLSError: Error, Equatable, Sendable, CustomStringConvertible {
     public var description: String { "TLS: \(reason)" }
 
     /// The failure of a transfer whose connection could not be made secure: exit 10.
-    public var transferFailure: TransferFailure { TransferFailure(.socketIO, description) }
+    public var transferFailure: TransferFailure {
+        var failure = TransferFailure(.socketIO, description)
+        failure.isPermanent = reason.hasPrefix("certificate")
+        return failure
+    }
 }
 
 extension TransferFailure {
