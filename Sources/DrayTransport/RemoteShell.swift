@@ -100,7 +100,7 @@ public enum RemoteShell {
         guard dray_pipe(&toChild) == 0 else { throw systemFailure("pipe", errno, who) }
         guard dray_pipe(&fromChild) == 0 else {
             let code = errno
-            toChild.forEach { _ = close($0) }
+            for descriptor in toChild { close(descriptor) }
             throw systemFailure("pipe", code, who)
         }
         let result = start(arguments, environment, input: toChild[0], output: fromChild[1])
