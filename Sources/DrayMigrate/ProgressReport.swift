@@ -50,6 +50,9 @@ public struct ProgressTracker: Sendable {
         rate = record.rate
     }
 
+    /// The volume is complete, however early the last record came.
+    public mutating func finish() { percent = 100 }
+
     /// One JSON object, keys sorted, without line end.
     public func json(event: String, extra: [String: any Encodable & Sendable] = [:]) -> String {
         var fields: [(String, String)] = [

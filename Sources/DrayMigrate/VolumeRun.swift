@@ -62,6 +62,7 @@ public struct VolumeRun: Sendable {
             }
             let seconds = Int(Date().timeIntervalSince(start).rounded())
             if code == 0 {
+                tracker.finish()
                 onJSON(tracker.json(event: "succeeded", extra: ["seconds": seconds]))
                 return 0
             }
