@@ -1,0 +1,209 @@
+// Dray — source arguments: where they start and what of their path is sent.
+// Layer: Engine. Behaviour: chapter 02 §9.1–9.2, §9.5.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayDelta
+import DrayFiles
+import DrayFilters
+import DrayWire
+import Glibc
+
+extension SourceWalk {
+    func root(_ directory: Bytes) -> Int32? {
+        if let known = rootIndex[directory] { return known }
+        let base = session.environment.workingDirectory
+        let descriptor: Int32
+        if directory.isEmpty {
+            descriptor = FileSystem.open(base, ".", O_RDONLY | O_DIRECTORY)
+        } else if session.environment.sanitizesPaths || session.options.amDaemon {
+            descriptor = ConfinedPath.openDirectory(base, nameBuffer.cString(Self.withoutLeadingSlashes(directory)))
+        } else {
+            descriptor = FileSystem.open(base, nameBuffer.cString(directory), O_RDONLY | O_DIRECTORY)
+        }
+        if descriptor < 0 {
+            session.reporter.noteIOError(.general)
+            session.reporter.systemError(
+                .sender, Bytes("change_dir ") + session.fullName(directory) + Bytes(" failed"), -descriptor)
+            return nil
+        }
+        let index = Int32(roots.count)
+        roots.append((descriptor, directory))
+        rootDescriptors(descriptor)
+        rootIndex[directory] = index
+        return index
+    }
+
+    static func withoutLeadingSlashes(_ path: Bytes) -> Bytes {
+        Bytes(path.drop { $0 == UInt8(ascii: "/") })
+    }
+
+    func sendArgument(_ raw: Bytes, _ segment: FileSegment) throws(TransferFailure) {
+        if options.relative { return try sendRelativeArgument(raw, segment) }
+        let slash = UInt8(ascii: "/")
+        var argument = raw
+        if argument.isEmpty || argument.last == slash { argument.append(UInt8(ascii: ".")) }
+        var (directory, name) = argument.splitLastComponent
+        if name == Bytes("..") {
+            argument += Bytes("/.")
+            (directory, name) = argument.splitLastComponent
+        }
+        while directory.count > 1 && directory.last == slash { directory.removeLast() }
+        if directory.isEmpty && argument.first == slash { directory = Bytes("/") }
+        try sendItem(directory: directory, name: name, argument: raw, segment)
+    }
+
+    /// Sends one named item below `directory`, and its contents when they belong to the transfer.
+    func sendItem(
+        directory: Bytes, name: Bytes, argument: Bytes, _ segment: FileSegment
+    ) throws(TransferFailure) {
+        guard let root = root(directory),
+            let rootPath = paths.intern(UnsafeRawBufferPointer(start: nil, count: 0), root: root)
+        else { return }
+        let isDot = name == Bytes(".")
+        let anchor = roots[Int(root)].descriptor
+        var status = FileStatus()
+        let follow =
+            isDot || options.copyLinks || options.copyDirlinks && Self.isDirectoryLink(anchor, nameBuffer.cString(name))
+        let code = FileSystem.status(anchor, nameBuffer.cString(name), follow: follow, &status)
+        if code != 0 { return try missing(argument, directory, name, code, rootPath, segment) }
+        let whole = isDot ? directory : directory.appendingComponent(name)
+        if filters.hides(whole, isDirectory: status.isDirectory) {
+            return try missing(argument, directory, name, ENOENT, rootPath, segment)
+        }
+        if !isDot && filters.excludes(name, isDirectory: status.isDirectory, root: directory) { return }
+        if status.isDirectory && !options.transfersDirectories {
+            session.reporter.info(Bytes("skipping directory ") + name)
+            return
+        }
+        rootDevice = status.device
+        let walks = options.recursive || (options.dirs && (isDot || argument.last == UInt8(ascii: "/")))
+        var flags: FileEntryFlags = []
+        if status.isDirectory && walks { flags = [.topDirectory, .contentDirectory] }
+        try name.withRaw { (raw) throws(TransferFailure) in
+            try self.send(raw, status, directory: rootPath, anchor: anchor, flags: flags, segment)
+        }
+        guard status.isDirectory && walks else { return }
+        if isDot {
+            try sendTree(rootPath, segment, isTransferRoot: true)
+        } else if !session.incremental {
+            guard let path = name.withUnsafeBytes({ paths.intern($0, root: root) }) else {
+                throw TransferFailure(.outOfMemory)
+            }
+            try sendTree(path, segment, isTransferRoot: false)
+        }
+    }
+
+    func missing(
+        _ argument: Bytes, _ directory: Bytes, _ name: Bytes, _ code: Int32, _ rootPath: Int32, _ segment: FileSegment
+    ) throws(TransferFailure) {
+        if code == ENOENT {
+            switch options.missingArgs {
+            case .ignore: return
+            case .delete:
+                let entry = SourceEntry(mode: 0, length: 0, mtime: 0, nanoseconds: 0, uid: 0, gid: 0)
+                try name.withRaw { (raw) throws(TransferFailure) in
+                    _ = try self.encoder.encode(
+                        entry, directory: rootPath, name: raw, linkTarget: [], flags: [], checksum: [], into: segment)
+                }
+                return
+            case .error: break
+            }
+        } else {
+            session.reporter.noteIOError(.general)
+        }
+        session.reporter.systemError(
+            .sender, Bytes("link_stat ") + session.fullName(directory.appendingComponent(name)) + Bytes(" failed"), code
+        )
+    }
+
+    static func isDirectoryLink(_ anchor: Int32, _ name: UnsafePointer<CChar>) -> Bool {
+        var status = FileStatus()
+        return FileSystem.status(anchor, name, follow: true, &status) == 0 && status.isDirectory
+    }
+
+    /// `--relative`: sends implied parents, then the item under its whole path.
+    func sendRelativeArgument(_ raw: Bytes, _ segment: FileSegment) throws(TransferFailure) {
+        let slash = UInt8(ascii: "/")
+        var directory = Bytes()
+        var path = raw
+        if let marker = Self.dotMarker(raw) {
+            directory = Bytes(raw[..<marker])
+            path = Bytes(raw[(marker + 3)...])
+            if directory.isEmpty && raw.first == slash { directory = Bytes("/") }
+        }
+        let slashEnding = path.last == slash
+        let isAbsolute = path.first == slash
+        let components = path.fields { $0 == slash }.filter { $0 != Bytes(".") }
+        if components.contains(Bytes("..")) {
+            throw TransferFailure(.syntax, lines: [Bytes("found \"..\" dir in relative path: ") + path])
+        }
+        if isAbsolute { directory = Bytes("/") }
+        if components.isEmpty {
+            return try sendItem(directory: directory, name: Bytes("."), argument: raw, segment)
+        }
+        guard let root = root(directory) else { return }
+        let anchor = roots[Int(root)].descriptor
+        // Parents, each once; a leading slash of an absolute source is kept on the wire.
+        var parent = isAbsolute ? Bytes("/") : Bytes()
+        for component in components.dropLast() {
+            guard let parentID = parent.withUnsafeBytes({ paths.intern($0, root: root) }) else {
+                throw TransferFailure(.outOfMemory)
+            }
+            let full = parent.appendingComponent(component)
+            if impliedSent.insert(full).inserted && (options.impliedDirs || session.protocolVersion >= 30) {
+                var status = FileStatus()
+                let relative = Self.withoutLeadingSlashes(full)
+                let code = FileSystem.status(anchor, nameBuffer.cString(relative), follow: true, &status)
+                if code != 0 {
+                    return try missing(raw, directory, path, code, parentID, segment)
+                }
+                try component.withRaw { (name) throws(TransferFailure) in
+                    try self.send(
+                        name, status, directory: parentID, anchor: anchor, flags: [.impliedDirectory], segment)
+                }
+            }
+            parent = full
+        }
+        let name = components[components.count - 1]
+        guard let parentID = parent.withUnsafeBytes({ paths.intern($0, root: root) }) else {
+            throw TransferFailure(.outOfMemory)
+        }
+        let full = parent.appendingComponent(name)
+        var status = FileStatus()
+        let code = FileSystem.status(
+            anchor, nameBuffer.cString(Self.withoutLeadingSlashes(full)), follow: slashEnding || options.copyLinks,
+            &status)
+        if code != 0 { return try missing(raw, directory, path, code, parentID, segment) }
+        if filters.hides(directory.appendingComponent(full), isDirectory: status.isDirectory) {
+            return try missing(raw, directory, path, ENOENT, parentID, segment)
+        }
+        if filters.excludes(full, isDirectory: status.isDirectory, root: directory) { return }
+        if status.isDirectory && !options.transfersDirectories {
+            session.reporter.info(Bytes("skipping directory ") + full)
+            return
+        }
+        rootDevice = status.device
+        let walks = options.recursive || (options.dirs && slashEnding)
+        let flags: FileEntryFlags = status.isDirectory && walks ? [.topDirectory, .contentDirectory] : []
+        try name.withRaw { (raw) throws(TransferFailure) in
+            try self.send(raw, status, directory: parentID, anchor: anchor, flags: flags, segment)
+        }
+        if status.isDirectory && walks {
+            guard let id = full.withUnsafeBytes({ paths.intern($0, root: root) }) else {
+                throw TransferFailure(.outOfMemory)
+            }
+            try sendTree(id, segment, isTransferRoot: false)
+        }
+    }
+
+    /// Position of the first `/./` (or a leading `./`, which then is at −1 … handled as 0 with an empty left part).
+    static func dotMarker(_ path: Bytes) -> Int? {
+        guard path.count >= 3 else { return nil }
+        for index in 0...(path.count - 3)
+        where path[index] == 0x2f && path[index + 1] == 0x2e && path[index + 2] == 0x2f {
+            return index
+        }
+        return nil
+    }
+}

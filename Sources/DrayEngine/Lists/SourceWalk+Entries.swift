@@ -1,0 +1,224 @@
+// Dray — the contents of directories and single entries.
+// Layer: Engine. Behaviour: chapter 02 §9.3, §9.4, §9.6.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayDelta
+import DrayFiles
+import DrayFilters
+import DrayWire
+import Glibc
+
+extension SourceWalk {
+    /// Sends the contents of a directory, and everything below it unless lists are incremental.
+    func sendTree(_ top: Int32, _ segment: FileSegment, isTransferRoot: Bool) throws(TransferFailure) {
+        enum Step { case enter(Int32), leave }
+        var stack: [Step] = [.enter(top)]
+        while let step = stack.popLast() {
+            switch step {
+            case .leave: filters.leave()
+            case .enter(let directory):
+                let descriptor = openForListing(directory)
+                if descriptor < 0 { continue }
+                try filters.enter(
+                    directory: Bytes(paths.path(directory)), root: roots[Int(paths.root(directory))].display)
+                if !session.incremental { stack.append(.leave) }
+                let below = try sendContents(directory, descriptor, segment)
+                if session.incremental || !options.recursive {
+                    filters.leave()
+                    if !session.incremental { stack.removeLast() }
+                    continue
+                }
+                for child in below.reversed() { stack.append(.enter(child)) }
+            }
+        }
+    }
+
+    func openForListing(_ directory: Int32) -> Int32 {
+        let descriptor = cache.descriptor(directory)
+        if descriptor >= 0 { return descriptor }
+        let code = -descriptor
+        let path = displayPath(Bytes(paths.path(directory)), directory)
+        if code == ENOENT {
+            session.reporter.noteIOError(.vanished)
+            session.reporter.warning(Bytes("directory has vanished: ") + session.fullName(path))
+        } else {
+            session.reporter.noteIOError(.general)
+            session.reporter.systemError(.sender, Bytes("opendir ") + session.fullName(path) + Bytes(" failed"), code)
+        }
+        return descriptor
+    }
+
+    func displayPath(_ path: Bytes, _ directory: Int32) -> Bytes {
+        roots[Int(paths.root(directory))].display.appendingComponent(path)
+    }
+
+    /// Sends every accepted entry of one directory; returns its subdirectories (path ids) to walk.
+    func sendContents(
+        _ directory: Int32, _ shared: Int32, _ segment: FileSegment
+    ) throws(TransferFailure) -> [Int32] {
+        // A descriptor of its own: the cached one keeps its read position.
+        let descriptor = FileSystem.open(shared, ".", O_RDONLY | O_DIRECTORY)
+        if descriptor < 0 {
+            session.reporter.noteIOError(.general)
+            let path = displayPath(Bytes(paths.path(directory)), directory)
+            session.reporter.systemError(
+                .sender, Bytes("opendir ") + session.fullName(path) + Bytes(" failed"), -descriptor)
+            return []
+        }
+        defer { _ = FileSystem.close(descriptor) }
+        var below: [Int32] = []
+        let root = paths.root(directory)
+        let prefix = Bytes(paths.path(directory))
+        let hasFilters = filters.isActive
+        let display = roots[Int(root)].display
+        let code = try scan.forEach(descriptor) { (name, _) throws(TransferFailure) in
+            var status = FileStatus()
+            // Safe: the scan hands out NUL-terminated names.
+            let cName = name.baseAddress!.assumingMemoryBound(to: CChar.self)
+            if prefix.count + name.count + 1 >= Limits.maxPath {
+                self.session.reporter.noteIOError(.general)
+                self.session.reporter.errorTransfer(
+                    Bytes(
+                        text: "filename overflows max-path len by \(prefix.count + name.count + 2 - Limits.maxPath): ")
+                        + prefix.appendingComponent(Bytes(name)))
+                return
+            }
+            var follow = self.options.copyLinks
+            var code = FileSystem.status(descriptor, cName, follow: follow, &status)
+            if code == 0 && status.isSymlink && (self.options.copyDirlinks || self.options.copyUnsafeLinks) {
+                follow = self.followsLink(descriptor, cName, prefix.appendingComponent(Bytes(name)))
+                if follow { code = FileSystem.status(descriptor, cName, follow: true, &status) }
+            }
+            if code != 0 {
+                self.reportUnreadable(prefix.appendingComponent(Bytes(name)), directory, code, followed: follow)
+                return
+            }
+            if hasFilters {
+                let path = prefix.appendingComponent(Bytes(name))
+                if self.filters.excludes(path, isDirectory: status.isDirectory, root: display) { return }
+            }
+            var flags: FileEntryFlags = []
+            if status.isDirectory {
+                if self.options.recursive { flags.insert(.contentDirectory) }
+                if self.options.oneFileSystem > 0 && status.device != self.rootDevice && self.options.recursive {
+                    if self.options.oneFileSystem > 1 {
+                        if self.options.info[.mount] >= 1 {
+                            self.session.reporter.info(
+                                Bytes("[sender] skipping mount-point dir ") + prefix.appendingComponent(Bytes(name)))
+                        }
+                        return
+                    }
+                    flags = .mountPoint
+                }
+            }
+            if self.session.environment.ignoresNonreadable && !status.isSymlink
+                && faccessat(descriptor, cName, R_OK, 0) != 0
+            {
+                return
+            }
+            try self.send(name, status, directory: directory, anchor: descriptor, flags: flags, segment)
+            if flags.contains(.contentDirectory) && !self.session.incremental {
+                let child = prefix.appendingComponent(Bytes(name))
+                if let id = child.withUnsafeBytes({ self.paths.intern($0, root: root) }) { below.append(id) }
+            }
+        }
+        if code != 0 {
+            session.reporter.noteIOError(.general)
+            let path = displayPath(prefix, directory)
+            session.reporter.systemError(
+                .sender, Bytes("readdir(") + session.fullName(path) + Bytes(")"), code)
+        }
+        return below
+    }
+
+    func followsLink(_ descriptor: Int32, _ name: UnsafePointer<CChar>, _ path: Bytes) -> Bool {
+        if options.copyDirlinks && Self.isDirectoryLink(descriptor, name) { return true }
+        guard options.copyUnsafeLinks else { return false }
+        var code: Int32 = 0
+        guard let target = FileSystem.readLink(descriptor, name, code: &code) else { return false }
+        let unsafe = SymlinkSafety.isUnsafe(target: target, at: path)
+        if unsafe && options.info[.symsafe] >= 1 {
+            session.reporter.info(Bytes("copying unsafe symlink \"") + path + Bytes("\" -> \"") + target + Bytes("\""))
+        }
+        return unsafe
+    }
+
+    func reportUnreadable(_ path: Bytes, _ directory: Int32, _ code: Int32, followed: Bool) {
+        let full = session.fullName(displayPath(path, directory))
+        if code == ENOENT && followed {
+            session.reporter.noteIOError(.general)
+            session.reporter.errorTransfer(Bytes("symlink has no referent: ") + full)
+        } else if code == ENOENT {
+            session.reporter.noteIOError(.vanished)
+            session.reporter.warning(Bytes("file has vanished: ") + full)
+        } else {
+            session.reporter.noteIOError(.general)
+            session.reporter.systemError(.sender, Bytes("readlink_stat(") + full + Bytes(") failed"), code)
+        }
+    }
+
+    // MARK: - One entry
+
+    func send(
+        _ name: UnsafeRawBufferPointer, _ status: FileStatus, directory: Int32, anchor: Int32, flags: FileEntryFlags,
+        _ segment: FileSegment
+    ) throws(TransferFailure) {
+        var mode = status.mode
+        if mode == 0 {
+            session.reporter.noteIOError(.general)
+            return
+        }
+        var length = status.length
+        var target = Bytes()
+        switch status.type {
+        case FileType.symlink:
+            guard options.links else { break }
+            var code: Int32 = 0
+            guard let text = FileSystem.readLink(anchor, nameBuffer.cString(name), code: &code) else {
+                let path = Bytes(paths.path(directory)).appendingComponent(Bytes(name))
+                return reportUnreadable(path, directory, code, followed: false)
+            }
+            if text.isEmpty { return }
+            target = session.environment.mungesSymlinks || options.mungeLinks ? SymlinkMunging.unmunged(text) : text
+        case FileType.regular, FileType.directory: break
+        default: length = 0
+        }
+        if let chmod, status.type != FileType.symlink { mode = chmod.apply(mode) }
+        var entry = SourceEntry(
+            mode: mode, length: length, mtime: status.mtime, nanoseconds: status.mtimeNanoseconds, uid: status.uid,
+            gid: status.gid)
+        entry.atime = status.atime
+        entry.deviceMajor = status.deviceMajor
+        entry.deviceMinor = status.deviceMinor
+        entry.device = status.device
+        entry.inode = status.inode
+        entry.linkCount = status.linkCount
+        var digest = Bytes()
+        if let hasher, status.isRegular { digest = fileDigest(hasher, anchor, name) }
+        let number = try encoder.encode(
+            entry, directory: directory, name: name, linkTarget: target, flags: flags, checksum: digest, into: segment)
+        if number == nil {
+            throw TransferFailure(.outOfMemory, "[sender] file list has grown too large to expand")
+        }
+        statistics.files.count(mode: mode)
+        if status.isRegular || status.isSymlink { statistics.totalSize += length }
+        if options.info[.flist] >= 2 && segment.count % 100 == 0 {
+            session.reporter.event(.fileListProgress(count: statistics.files.total))
+        }
+    }
+
+    func fileDigest(_ hasher: StrongHasher, _ anchor: Int32, _ name: UnsafeRawBufferPointer) -> Bytes {
+        let descriptor = FileSystem.open(anchor, nameBuffer.cString(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+        if descriptor < 0 { return [] }
+        defer { _ = FileSystem.close(descriptor) }
+        if digestBuffer == nil { digestBuffer = .allocate(byteCount: 256 * 1024, alignment: 4096) }
+        hasher.reset()
+        while true {
+            let count = FileSystem.read(descriptor, digestBuffer!)
+            if count <= 0 { break }
+            hasher.update(UnsafeRawBufferPointer(rebasing: digestBuffer![..<count]))
+        }
+        return hasher.finish()
+    }
+}

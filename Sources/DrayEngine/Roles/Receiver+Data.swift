@@ -1,0 +1,147 @@
+// Dray — the data of one reply: tokens, basis blocks, file sum.
+// Layer: Engine. Behaviour: chapter 03 §8, §10–§12.
+// SPDX-License-Identifier: Apache-2.0
+
+import CDraySystem
+import DrayCore
+import DrayDelta
+import DrayFiles
+import DrayWire
+import Glibc
+
+extension Receiver {
+    enum Verification { case good, bad }
+
+    /// Reads sum head, tokens and file sum, writing to `descriptor`.
+    func receiveData(
+        _ descriptor: Int32, _ basisDescriptor: Int32, _ basisLength: Int64, _ list: FileSegment, _ entry: FileEntry,
+        _ record: ItemRecord, inPlace: Bool, isRedo: Bool, preallocateOld: Int64
+    ) throws(TransferFailure) -> Verification {
+        let head = try SumHead.read(from: reader, digestLength: session.transferChecksum.digestLength)
+        if options.preallocate && entry.length > 0 && (!inPlace || entry.length > preallocateOld) {
+            let keepSize: Int32 = options.sparse ? 0 : 1
+            if dray_fallocate(descriptor, keepSize, 0, off_t(entry.length)) != 0 {
+                session.reporter.systemError(
+                    .receiver, Bytes("do_fallocate ") + destination.display(list, entry), errno, level: .warning)
+            }
+        }
+        literalSeen = false
+        hasher.reset()
+        output.begin(descriptor, sparse: options.sparse, oldLength: inPlace ? preallocateOld : 0)
+        basis.begin(basisDescriptor)
+        if options.append != .off && !isRedo && head.count > 0 && inPlace {
+            try takePrefix(head.basisLength, basisDescriptor, descriptor, list, entry)
+        }
+        let skipsMatches = inPlace && (basisDescriptor >= 0)
+        while true {
+            let token = try reader.int32()
+            if token == 0 { break }
+            if token > 0 {
+                var left = Int(token)
+                literalSeen = true
+                statistics.literalData += Int64(token)
+                while left > 0 {
+                    let chunk = try reader.chunk(limit: left)
+                    left -= chunk.count
+                    hasher.update(chunk)
+                    let code = output.write(chunk)
+                    if code != 0 { throw writeFailure(list, entry, code) }
+                }
+                progress.advance(output.offset)
+                continue
+            }
+            try copyBlock(-(token + 1), head, basisDescriptor, skipsMatches, list, entry)
+            progress.advance(output.offset)
+        }
+        let (code, truncateCode) = output.finish(truncate: inPlace || options.preallocate)
+        if code != 0 { throw writeFailure(list, entry, code) }
+        if truncateCode != 0 {
+            session.reporter.systemError(
+                .receiver, Bytes("ftruncate failed on ") + destination.display(list, entry), truncateCode)
+        }
+        let expected = try reader.bytes(session.transferChecksum.digestLength)
+        return hasher.finish() == expected ? .good : .bad
+    }
+
+    func writeFailure(_ list: FileSegment, _ entry: FileEntry, _ code: Int32) -> TransferFailure {
+        fatal(Bytes("write failed on ") + destination.display(list, entry), code)
+    }
+
+    /// `--append`: keeps (and for verify hashes) the first `length` bytes.
+    func takePrefix(
+        _ length: Int64, _ basisDescriptor: Int32, _ descriptor: Int32, _ list: FileSegment, _ entry: FileEntry
+    ) throws(TransferFailure) {
+        var offset: Int64 = 0
+        while offset < length {
+            let wanted = Int(min(256 * 1024, length - offset))
+            if options.append == .verify {
+                let bytes = basis.bytes(at: offset, length: wanted)
+                if bytes.isEmpty { break }
+                hasher.update(bytes)
+                offset += Int64(bytes.count)
+            } else {
+                offset = length
+            }
+        }
+        var left = offset
+        while left > 0 {
+            let step = Int(min(left, 1 << 30))
+            _ = output.skip(step)
+            left -= Int64(step)
+        }
+    }
+
+    func copyBlock(
+        _ block: Int32, _ head: SumHead, _ basisDescriptor: Int32, _ skipsMatches: Bool, _ list: FileSegment,
+        _ entry: FileEntry
+    ) throws(TransferFailure) {
+        guard block >= 0 && block < head.count else {
+            throw session.fail(
+                .protocolIncompatible, "Invalid block index \(block) (count=\(head.count)) [\(reader.who)]")
+        }
+        if basisDescriptor < 0 {
+            throw session.fail(
+                .protocolIncompatible,
+                "got a block match with no basis file for \(destination.display(list, entry).displayText) [\(reader.who)]"
+            )
+        }
+        let start = Int64(block) * Int64(head.blockLength)
+        var done = 0
+        let length = head.length(ofBlock: block)
+        statistics.matchedData += Int64(length)
+        let stays = skipsMatches && start == output.offset
+        while done < length {
+            let bytes = basis.bytes(at: start + Int64(done), length: length - done)
+            if bytes.isEmpty {
+                // The basis shrank: zeros keep the offsets right, the file sum will tell.
+                let zeros = Bytes(repeating: 0, count: length - done)
+                let code = zeros.withUnsafeBytes { raw in
+                    hasher.update(raw)
+                    return output.write(raw)
+                }
+                if code != 0 { throw writeFailure(list, entry, code) }
+                return
+            }
+            hasher.update(bytes)
+            let code = stays ? output.skip(bytes.count) : output.write(bytes)
+            if code != 0 { throw writeFailure(list, entry, code) }
+            done += bytes.count
+        }
+    }
+
+    /// Reads a reply whose data cannot be stored.
+    func discard() throws(TransferFailure) {
+        let head = try SumHead.read(from: reader, digestLength: session.transferChecksum.digestLength)
+        while true {
+            let token = try reader.int32()
+            if token == 0 { break }
+            if token > 0 {
+                try reader.skip(Int(token))
+            } else if -(token + 1) >= head.count {
+                throw session.fail(
+                    .protocolIncompatible, "Invalid block index \(-(token + 1)) (count=\(head.count)) [\(reader.who)]")
+            }
+        }
+        try reader.skip(session.transferChecksum.digestLength)
+    }
+}
