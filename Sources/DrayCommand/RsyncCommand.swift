@@ -83,7 +83,6 @@ struct RsyncCommand {
         if operands.direction == .local {
             command.options.wholeFile = command.options.wholeFile ?? (command.options.append == .off)
         }
-        if operands.direction == .pull { try UnsupportedOptions.checkPull(command) }
         let sink = makeSink(command)
         defer { sink.finish() }
         let signals = SignalWatch()
@@ -247,8 +246,14 @@ struct RsyncCommand {
         var environment = SessionEnvironment()
         environment.checksumList = environmentValue("RSYNC_CHECKSUM_LIST")
         environment.compressList = environmentValue("RSYNC_COMPRESS_LIST")
-        if command.options.amSender, let path = command.options.filesFrom {
-            environment.filesFrom = try FilesFromList.read(path, nulSeparated: command.options.fromZero)
+        let options = command.options
+        guard let path = options.filesFrom else { return environment }
+        let isHere = options.filesFromHost == nil && !(options.amServer && path == Bytes("-"))
+        if isHere && options.amSender {
+            environment.filesFrom = FilesFromList.names(
+                try FilesFromList.read(path), nulSeparated: options.fromZero)
+        } else if isHere {
+            environment.filesFromForPeer = try FilesFromList.read(path)
         }
         return environment
     }

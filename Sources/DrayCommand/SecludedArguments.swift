@@ -64,7 +64,8 @@ enum SecludedArguments {
 
 /// The names of `--files-from`, read by the sending side.
 enum FilesFromList {
-    static func read(_ path: Bytes, nulSeparated: Bool) throws(TransferFailure) -> [Bytes] {
+    /// The whole list, as it stands in the file.
+    static func read(_ path: Bytes) throws(TransferFailure) -> Bytes {
         let descriptor = path == Bytes("-") ? STDIN_FILENO : path.withCString { open($0, O_RDONLY | O_CLOEXEC) }
         if descriptor < 0 {
             let line = Bytes("rsync: failed to open files-from file ") + path + Bytes(text: ": \(errnoText(errno))")
@@ -79,7 +80,7 @@ enum FilesFromList {
             if count <= 0 { break }
             text += buffer[..<count]
         }
-        return names(text, nulSeparated: nulSeparated)
+        return text
     }
 
     /// Splits a list; empty names and comments are left out.

@@ -262,8 +262,14 @@ final class SideRun {
     func send(_ sources: [Bytes]) throws(TransferFailure) {
         role = .sender
         let walk = SourceWalk(session: session)
-        if let list = session.environment.filesFrom {
-            try walk.sendFirstList(list, base: sources.first ?? Bytes("."))
+        let base = sources.first ?? Bytes(".")
+        if session.takesNamesFromPeer {
+            try walk.sendFirstList(NameSource(session.reader), base: base)
+            if session.protocolVersion < 31 && (!session.options.amServer || session.clientFrames) {
+                session.reader.startFraming()
+            }
+        } else if let list = session.environment.filesFrom {
+            try walk.sendFirstList(NameSource(list), base: base)
         } else {
             try walk.sendFirstList(sources)
         }
@@ -275,7 +281,20 @@ final class SideRun {
     func receive(_ destinationArgument: Bytes?, requested: [Bytes]) throws(TransferFailure) {
         let judge = ReceivedNames.judge(session, requested: requested)
         let listReceiver = ListReceiver(session: session, judge: judge)
-        try listReceiver.receiveFirst()
+        if let names = session.environment.filesFromForPeer {
+            let stream = NameStream(
+                session, NameStream.wireForm(names, nulSeparated: session.options.fromZero))
+            session.reader.beforeWaiting = nil
+            try stream.start()
+            do throws(TransferFailure) { try listReceiver.receiveFirst() } catch {
+                session.channel.cancel()
+                try? stream.finish()
+                throw error
+            }
+            try stream.finish()
+        } else {
+            try listReceiver.receiveFirst()
+        }
         if listReceiver.lists.knownCount == 0 && !session.options.amServer { return }
         let destination = Destination(session: session, lists: listReceiver.lists, paths: listReceiver.paths)
         try destination.choose(session.options.listOnly ? nil : destinationArgument)

@@ -22,14 +22,21 @@ final class ReceivedNames: NameJudge {
         let options = session.options
         if options.amServer || options.trustSender || options.isLocal { return nil }
         var implied: ImpliedNames?
-        if options.oldArguments == 0 && !requested.isEmpty {
+        if options.oldArguments == 0 && options.filesFromHost == nil && !requested.isEmpty {
             var settings = ImpliedNames.Settings()
             settings.isDaemon = session.environment.handshakeVersion != nil
             settings.relative = options.relative
             settings.recursive = options.recursive
             settings.dirs = options.dirs || options.listOnly
             let names = ImpliedNames(settings: settings)
-            for argument in requested { names.add(argument: argument) }
+            if let list = session.environment.filesFromForPeer {
+                let wire = NameStream.wireForm(list, nulSeparated: options.fromZero)
+                for name in wire.fields(separatedBy: { $0 == 0 }) where !name.isEmpty {
+                    names.add(argument: Bytes(name))
+                }
+            } else {
+                for argument in requested { names.add(argument: argument) }
+            }
             if !names.isEmpty { implied = names }
         }
         let filters = session.filters.hasSeenDirMerge || session.filters.isEmpty ? nil : session.filters

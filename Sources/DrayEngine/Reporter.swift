@@ -16,6 +16,8 @@ public final class Reporter: Sendable {
     private struct State {
         /// Set once framing has begun on a server.
         var writer: WireWriter?
+        /// Clients of protocol 28 and older read no standard error beside the connection.
+        var throughConnection = false
     }
     private let state = Monitor(State())
     private let ioErrorBits = Atomic<Int32>(0)
@@ -33,8 +35,13 @@ public final class Reporter: Sendable {
     }
 
     /// Framing has begun: a server's texts may travel through `writer` from now on.
-    func attach(_ writer: WireWriter?) {
-        if amServer { state.withLock { $0.writer = writer } }
+    func attach(_ writer: WireWriter?, throughConnection: Bool = false) {
+        if amServer {
+            state.withLock {
+                $0.writer = writer
+                $0.throughConnection = throughConnection
+            }
+        }
     }
 
     // MARK: - Exit code state
@@ -64,9 +71,11 @@ public final class Reporter: Sendable {
         if level == .errorTransfer { noteTransferError() }
         var text = line
         text.append(0x0a)
-        if amServer && !allToOwnError && (level == .info || errorsThroughConnection), let code = frameCode(level) {
-            let writer = state.withLock { $0.writer }
-            if let writer {
+        if amServer && !allToOwnError {
+            let (connection, through) = state.withLock { ($0.writer, $0.throughConnection) }
+            if let writer = connection, level == .info || errorsThroughConnection || through,
+                let code = frameCode(level, writer.protocolVersion)
+            {
                 if level == .info && quiet { return }
                 // Longer texts would be refused by the peer as an overflow.
                 writer.queueMessage(code, text.prefix(Limits.lineBuffer - 1))
@@ -77,11 +86,11 @@ public final class Reporter: Sendable {
         sink.handle(.message(level, text))
     }
 
-    private func frameCode(_ level: MessageLevel) -> MessageCode? {
+    private func frameCode(_ level: MessageLevel, _ protocolVersion: Int32) -> MessageCode? {
         switch level {
         case .info: .info
-        case .warning: .warning
-        case .error: .error
+        case .warning: protocolVersion < 30 ? .info : .warning
+        case .error: protocolVersion < 30 ? .errorTransfer : .error
         case .errorTransfer: .errorTransfer
         case .log: nil
         }

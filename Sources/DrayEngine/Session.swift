@@ -33,6 +33,8 @@ public struct SessionEnvironment: Sendable {
     public var writeOnly = false
     /// Names of `--files-from`, already read by the sending side's command line.
     public var filesFrom: [Bytes]?
+    /// Content of a `--files-from` list that the receiving side has and the sender needs.
+    public var filesFromForPeer: Bytes?
 
     public init() {}
 }
@@ -144,8 +146,7 @@ public final class Session: @unchecked Sendable {
     /// Whether this side's options permit incremental file lists.
     public static func allowsIncremental(_ options: TransferOptions) -> Bool {
         guard options.recursive, options.incrementalRecursion, !options.qsort else { return false }
-        // The walk of --relative parents is not incremental here; servers and clients may always decline.
-        if options.amSender { return !options.relative && options.filesFrom == nil }
+        if options.amSender { return true }
         return options.deleteMode != .before && options.deleteMode != .after && !options.delayUpdates
             && !options.pruneEmptyDirs
     }
@@ -212,18 +213,31 @@ public final class Session: @unchecked Sendable {
         writer.timeoutSeconds = options.timeoutSeconds
         if options.amServer {
             try writer.startFraming()
-            reporter.attach(writer)
+            reporter.attach(
+                writer, throughConnection: protocolVersion <= 28 && !options.standardErrorGiven)
             if protocolVersion >= 31 && options.amDaemon && options.timeoutSeconds > 0 {
                 writer.queueMessage(.ioTimeout, value: Int32(options.timeoutSeconds))
             }
-            if protocolVersion >= 30 { reader.startFraming() }
+            if clientFrames { reader.startFraming() }
         } else {
             reader.allowsIOTimeoutMessage = true
             reader.startFraming()
-            if protocolVersion >= 30 { try writer.startFraming() }
+            if clientFrames { try writer.startFraming() }
         }
         reader.messages = { [unowned self] (code, payload) throws(TransferFailure) in try self.receive(code, payload) }
         installTimeout()
+    }
+
+    /// Whether the client's output is framed: always since protocol 30; before only to confirm files of a pull.
+    var clientFrames: Bool {
+        let isPull = options.amServer == options.amSender
+        return protocolVersion >= 30 || isPull && options.removeSourceFiles > 0
+    }
+
+    /// Whether the receiving side streams the names of `--files-from` to this sender.
+    var takesNamesFromPeer: Bool {
+        guard options.amSender, let list = options.filesFrom else { return false }
+        return options.amServer ? list == Bytes("-") : options.filesFromHost != nil
     }
 
     // MARK: - Messages and time-outs

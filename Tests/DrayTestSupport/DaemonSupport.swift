@@ -139,10 +139,7 @@ public final class DaemonLab {
     private var daemons: [LabDaemon] = []
     public static let rsync = "/usr/bin/rsync"
 
-    public static func built(_ program: String) -> String {
-        let parts = #filePath.split(separator: "/").dropLast(3)
-        return "/" + parts.joined(separator: "/") + "/.build/debug/" + program
-    }
+    public static func built(_ program: String) -> String { DrayPrograms.path(program) }
 
     public static var isUsable: Bool {
         geteuid() == 0 && access(rsync, X_OK) == 0 && access(built("dray"), X_OK) == 0

@@ -8,20 +8,20 @@ extension Interop {
         let scratch: ScratchDirectory
         let source: FileTree
         let destination: FileTree
-        let shell: String
+        let peers: MatrixPeers
 
         init() throws {
             scratch = try ScratchDirectory()
-            shell = try makeShell(in: scratch.path)
+            peers = try MatrixPeers(in: scratch.path)
             source = try FileTree(scratch.path + "/source")
             destination = try FileTree(scratch.path + "/destination")
         }
 
-        static let pairs = Cell.all.filter { $0.direction != .local }
-        static let oneOfEach = Cell.few
+        static let pairs = Cell.all.filter { $0.direction != .local && $0.connection == .shell }
+        static let oneOfEach = Cell.few.filter { $0.connection == .shell }
 
         private func words(_ cell: Cell, _ options: [String]) -> [String] {
-            cell.words(options, shell: shell, source: source.root + "/", destination: destination.root + "/")
+            cell.words(options, peers: peers, source: source.root + "/", destination: destination.root + "/")
         }
 
         private func writeScript(_ text: String) throws -> String {

@@ -10,6 +10,12 @@ struct OptionSet: Sendable, CustomStringConvertible {
 
     var description: String { options.joined(separator: " ") + (source.isEmpty ? "" : " (\(source))") }
 
+    /// Protocol versions that the set runs with: all of them in the whole matrix, unless it names one itself.
+    var protocols: [Int] {
+        if options.contains(where: { $0.hasPrefix("--protocol") }) || !Interop.isFull { return [32] }
+        return Interop.protocols
+    }
+
     init(_ text: String, source: String = "", unordered: Bool = false, quick: Bool = false) {
         options = text.split(separator: " ").map(String.init)
         self.source = source
@@ -113,6 +119,9 @@ struct OptionSet: Sendable, CustomStringConvertible {
         OptionSet("-a --checksum-choice=none"),
         OptionSet("-ac --checksum-choice=xxh64,md5"),
         OptionSet("-a --block-size=1000 --no-W"),
+        OptionSet("-a --protocol=27 --no-W", quick: true),
+        OptionSet("-aH --protocol=28 --delete", unordered: true, quick: true),
+        OptionSet("-aH --protocol=29 --delete", unordered: true, quick: true),
         OptionSet("-a --protocol=30 --no-W", quick: true),
         OptionSet("-a --protocol=31 --no-W"),
         OptionSet("-aH --protocol=30 --delete", unordered: true),

@@ -14,7 +14,7 @@ enum UnsupportedOptions {
         "stop-at", "confine-root", "insecure-links", "drop-D", "open-noatime",
     ]
     /// Oldest protocol that is spoken.
-    static let oldestProtocol: Int32 = 30
+    static let oldestProtocol: Int32 = 27
 
     /// Throws exit 4 for the first option in effect that is not carried out.
     static func check(_ command: ParsedCommand) throws(TransferFailure) {
@@ -23,14 +23,6 @@ enum UnsupportedOptions {
         if command.options.protocolVersion < oldestProtocol, command.options.protocolVersion >= 20 {
             throw refusal("--protocol=\(command.options.protocolVersion)")
         }
-        if command.options.filesFromHost != nil || (command.options.amServer && command.options.filesFrom != nil) {
-            throw refusal("--files-from with a remote list")
-        }
-    }
-
-    /// Throws if a local list would have to be sent to a remote sender.
-    static func checkPull(_ command: ParsedCommand) throws(TransferFailure) {
-        if command.options.filesFrom != nil { throw refusal("--files-from with a remote source") }
     }
 
     private static func refusal(_ option: String) -> TransferFailure {

@@ -108,7 +108,8 @@ struct ModulePaths {
         var results: [Bytes] = []
         for argument in arguments where !argument.isEmpty {
             for piece in pieces(argument) {
-                let clean = sanitizes ? Self.sanitize(piece, keepsDots: relative) : Self.cleaned(piece)
+                let clean =
+                    sanitizes ? Self.sanitize(piece, keepsDots: relative) : Self.cleaned(piece, keepsDots: relative)
                 var found: [Bytes] = []
                 if clean.contains(where: { Self.wild.contains($0) }) { try glob(clean, &found) }
                 results += found.isEmpty ? [clean] : found
@@ -178,12 +179,14 @@ struct ModulePaths {
     }
 
     /// Collapses `//` and `..` by text; a leading `./` and a trailing slash stay.
-    static func cleaned(_ path: Bytes) -> Bytes {
+    ///
+    /// - Parameter keepsDots: a `.` may tell where names sent with `--relative` begin.
+    static func cleaned(_ path: Bytes, keepsDots: Bool = false) -> Bytes {
         let slash = UInt8(ascii: "/")
         let isAbsolute = path.first == slash
         var parts: [Bytes] = []
         for (index, part) in path.fields(separatedBy: { $0 == slash }).enumerated() {
-            if part == Bytes("."), index > 0 || isAbsolute { continue }
+            if part == Bytes("."), !keepsDots, index > 0 || isAbsolute { continue }
             if part == Bytes("..") {
                 if let last = parts.last, last != Bytes(".."), last != Bytes(".") {
                     parts.removeLast()

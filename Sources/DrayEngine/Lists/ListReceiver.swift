@@ -60,6 +60,7 @@ final class ListReceiver {
                 session.reporter.noteIOError(IOErrorBits(rawValue: try session.reader.int32()))
             }
         }
+        if session.protocolVersion < 30 && session.options.recursive { markContents(segment) }
         prepare(segment)
         if session.incremental {
             _ = try lists.directories.addDirectories(of: segment, parent: -1)
@@ -95,10 +96,11 @@ final class ListReceiver {
             case .entry(let number):
                 if session.incremental {
                     let entry = segment.wireEntry(number).pointee
+                    let directory = withoutLeadingSlash(entry.directory)
                     let expected =
                         segment.parentDirectory < 0
                         ? 0 : lists.directories.node(Int(segment.parentDirectory)).pointee.path
-                    if entry.directory != expected && !(segment.parentDirectory < 0 && format.relativeNames) {
+                    if directory != expected && !(segment.parentDirectory < 0 && format.relativeNames) {
                         throw TransferFailure(
                             .unsupported,
                             lines: [Bytes("ABORTING due to invalid path from sender: ") + segment.path(entry)])
@@ -111,9 +113,45 @@ final class ListReceiver {
         }
     }
 
+    /// Protocols below 30 mark only the tops of hierarchies: what lies below one has its contents in the transfer.
+    private func markContents(_ segment: FileSegment) {
+        let slash = UInt8(ascii: "/")
+        var top: Bytes?
+        for number in 0..<segment.count where segment.isDirectory(segment.wireEntry(number).pointee) {
+            let entry = segment.wireEntry(number)
+            if entry.pointee.flags.contains(.topDirectory) {
+                top = segment.path(entry.pointee)
+                continue
+            }
+            guard let root = top else { continue }
+            let path = segment.path(entry.pointee)
+            let isBelow = root == Bytes(".") || !format.relativeNames || path.hasPrefix(root + [slash])
+            if isBelow {
+                if !entry.pointee.flags.contains(.impliedDirectory) { entry.pointee.flags.insert(.contentDirectory) }
+            } else {
+                top = nil
+            }
+        }
+    }
+
+    private func withoutLeadingSlash(_ directory: Int32) -> Int32 {
+        if directory == 0 { return 0 }
+        let path = paths.path(directory)
+        guard path.first == UInt8(ascii: "/") else { return directory }
+        // Never full: the path with the slash went in already.
+        return paths.intern(UnsafeRawBufferPointer(rebasing: path.dropFirst()), root: 0) ?? 0
+    }
+
     private func prepare(_ segment: FileSegment) {
         segment.sort(protocolVersion: session.protocolVersion)
         segment.markDuplicates(onSender: false, protocolVersion: session.protocolVersion)
+        if format.relativeNames {
+            // Names of absolute sources sort with their slash, but below the destination they are like any other.
+            for number in 0..<segment.count {
+                let entry = segment.wireEntry(number)
+                entry.pointee.directory = withoutLeadingSlash(entry.pointee.directory)
+            }
+        }
         if session.options.pruneEmptyDirs { PruneEmptyDirectories.run(segment) }
     }
 
@@ -204,10 +242,27 @@ enum PruneEmptyDirectories {
 
 /// Makes names and link targets harmless for a module without chroot.
 enum PathSanitizing {
-    /// Drops leading slashes and `..` that would climb.
-    static func name(_ name: Bytes) -> Bytes {
-        let parts = name.fields { $0 == UInt8(ascii: "/") }.filter { $0 != Bytes("..") }
-        return parts.isEmpty ? Bytes(".") : Bytes(parts.joined(separator: Bytes("/")))
+    /// Drops leading slashes and resolves `..` without climbing above the start.
+    static func name(_ name: Bytes) -> Bytes { argument(name, keepsDots: false, keepsSlash: false) }
+
+    /// The same for a name that is a source argument.
+    ///
+    /// - Parameters:
+    ///   - keepsDots: `.` components may mark where transmitted names begin.
+    ///   - keepsSlash: a trailing slash asks for the contents of a directory.
+    static func argument(_ name: Bytes, keepsDots: Bool, keepsSlash: Bool = true) -> Bytes {
+        let slash = UInt8(ascii: "/")
+        var parts: [Bytes] = []
+        for part in name.fields(separatedBy: { $0 == slash }) {
+            if part == Bytes("..") {
+                _ = parts.popLast()
+            } else if part != Bytes(".") || keepsDots {
+                parts.append(part)
+            }
+        }
+        if parts.isEmpty { return Bytes(".") }
+        let joined = Bytes(parts.joined(separator: Bytes("/")))
+        return keepsSlash && name.last == slash ? joined + [slash] : joined
     }
 
     /// A link target without leading slash and without `..` beyond the depth of the link's directory.

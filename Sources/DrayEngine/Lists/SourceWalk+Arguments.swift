@@ -34,6 +34,13 @@ extension SourceWalk {
         return index
     }
 
+    /// `path` without `.` components; empty for the current directory.
+    static func withoutDots(_ path: Bytes) -> Bytes {
+        let slash = UInt8(ascii: "/")
+        let parts = path.fields { $0 == slash }.filter { $0 != Bytes(".") }
+        return (path.first == slash ? [slash] : []) + Bytes(parts.joined(separator: [slash]))
+    }
+
     static func withoutLeadingSlashes(_ path: Bytes) -> Bytes {
         Bytes(path.drop { $0 == UInt8(ascii: "/") })
     }
@@ -122,78 +129,163 @@ extension SourceWalk {
         return FileSystem.status(anchor, name, follow: true, &status) == 0 && status.isDirectory
     }
 
-    /// `--relative`: sends implied parents, then the item under its whole path.
+    // MARK: - Relative names
+
+    /// `--relative`: what stands before `/./` is where the transmitted path starts.
     func sendRelativeArgument(_ raw: Bytes, _ segment: FileSegment) throws(TransferFailure) {
+        guard let marker = Self.dotMarker(raw) else { return try sendRelative(directory: [], path: raw, raw, segment) }
+        var directory = Bytes(raw[..<marker])
+        if directory.isEmpty { directory = Bytes("/") }
+        // A path that begins with `./` sends the root itself too; so does everything behind a marker.
+        try sendRelative(directory: directory, path: Bytes(raw[(marker + 3)...]), raw, segment)
+    }
+
+    /// Sends the parents of `path` as implied directories, then the item (incremental: each in its parent's list).
+    func sendRelative(directory start: Bytes, path: Bytes, _ raw: Bytes, _ segment: FileSegment) throws(TransferFailure)
+    {
         let slash = UInt8(ascii: "/")
-        var directory = Bytes()
-        var path = raw
-        if let marker = Self.dotMarker(raw) {
-            directory = Bytes(raw[..<marker])
-            path = Bytes(raw[(marker + 3)...])
-            if directory.isEmpty && raw.first == slash { directory = Bytes("/") }
-        }
-        let slashEnding = path.last == slash
         let isAbsolute = path.first == slash
+        let directory = isAbsolute ? Bytes("/") : start
         let components = path.fields { $0 == slash }.filter { $0 != Bytes(".") }
         if components.contains(Bytes("..")) {
             throw TransferFailure(.syntax, lines: [Bytes("found \"..\" dir in relative path: ") + path])
         }
-        if isAbsolute { directory = Bytes("/") }
         if components.isEmpty {
             return try sendItem(directory: directory, name: Bytes("."), argument: raw, segment)
         }
         guard let root = root(directory) else { return }
-        let anchor = roots[Int(root)].descriptor
-        // Parents, each once; a leading slash of an absolute source is kept on the wire.
-        var parent = isAbsolute ? Bytes("/") : Bytes()
-        for component in components.dropLast() {
-            guard let parentID = parent.withUnsafeBytes({ paths.intern($0, root: root) }) else {
-                throw TransferFailure(.outOfMemory)
-            }
-            let full = parent.appendingComponent(component)
-            if impliedSent.insert(full).inserted && (options.impliedDirs || session.protocolVersion >= 30) {
-                var status = FileStatus()
-                let relative = Self.withoutLeadingSlashes(full)
-                let code = FileSystem.status(anchor, nameBuffer.cString(relative), follow: true, &status)
-                if code != 0 {
-                    return try missing(raw, directory, path, code, parentID, segment)
-                }
-                try component.withRaw { (name) throws(TransferFailure) in
-                    try self.send(
-                        name, status, directory: parentID, anchor: anchor, flags: [.impliedDirectory], segment)
-                }
-            }
-            parent = full
-        }
-        let name = components[components.count - 1]
+        let parent = isAbsolute ? Bytes("/") : Bytes()
         guard let parentID = parent.withUnsafeBytes({ paths.intern($0, root: root) }) else {
             throw TransferFailure(.outOfMemory)
         }
-        let full = parent.appendingComponent(name)
+        var item = RelativeItem(
+            root: root, parent: parent, components: components, next: 0,
+            endsInSlash: path.last == slash || path.hasSuffix(Bytes("/.")))
         var status = FileStatus()
+        let whole = Bytes(components.joined(separator: [slash]))
         let code = FileSystem.status(
-            anchor, nameBuffer.cString(Self.withoutLeadingSlashes(full)), follow: slashEnding || options.copyLinks,
+            roots[Int(root)].descriptor, nameBuffer.cString(whole), follow: item.endsInSlash || options.copyLinks,
             &status)
         if code != 0 { return try missing(raw, directory, path, code, parentID, segment) }
+        let full = parent.appendingComponent(whole)
         if filters.hides(directory.appendingComponent(full), isDirectory: status.isDirectory) {
             return try missing(raw, directory, path, ENOENT, parentID, segment)
         }
         if filters.excludes(full, isDirectory: status.isDirectory, root: directory) { return }
+        if path.starts(with: Bytes("./")) && !sentImpliedRoot {
+            sentImpliedRoot = true
+            if options.transfersDirectories {
+                try sendImplied(Bytes("."), [], root, segment)
+            } else {
+                session.reporter.info(Bytes("skipping directory ."))
+            }
+        }
         if status.isDirectory && !options.transfersDirectories {
             session.reporter.info(Bytes("skipping directory ") + full)
             return
         }
+        while let step = try sendStep(item, after: lastRelative, segment) {
+            if session.incremental {
+                relativeItems[step.parentID, default: []].append(step.item)
+                break
+            }
+            item = step.item
+        }
+        lastRelative = item
+    }
+
+    /// One path argument on its way down: what is sent, what is still to come.
+    struct RelativeItem {
+        let root: Int32
+        /// Path of the directory that component `next` is in.
+        var parent: Bytes
+        let components: [Bytes]
+        var next: Int
+        let endsInSlash: Bool
+
+        /// Whether `other` passes through the directory that the next component names.
+        func sharesNext(with other: RelativeItem?) -> Bool {
+            guard let other, other.root == root, other.components.count > next + 1 else { return false }
+            return other.components[...next].elementsEqual(components[...next])
+        }
+    }
+
+    /// Sends the next component: the item itself if it is the last one (nil), else the parent unless the argument before
+    /// it has brought it.
+    private func sendStep(
+        _ item: RelativeItem, after previous: RelativeItem?, _ segment: FileSegment
+    ) throws(TransferFailure) -> (item: RelativeItem, parentID: Int32)? {
+        let component = item.components[item.next]
+        if item.next == item.components.count - 1 {
+            try sendLast(item, component, segment)
+            return nil
+        }
+        var deeper = item
+        deeper.parent = item.parent.appendingComponent(component)
+        deeper.next += 1
+        if !item.sharesNext(with: previous) && (options.impliedDirs || session.protocolVersion >= 30) {
+            try sendImplied(component, item.parent, item.root, segment)
+        }
+        guard let id = deeper.parent.withUnsafeBytes({ paths.intern($0, root: item.root) }) else {
+            throw TransferFailure(.outOfMemory)
+        }
+        return (deeper, id)
+    }
+
+    /// Sends a directory that is only there because something below it is asked for.
+    private func sendImplied(
+        _ component: Bytes, _ parent: Bytes, _ root: Int32, _ segment: FileSegment
+    ) throws(TransferFailure) {
+        guard let parentID = parent.withUnsafeBytes({ paths.intern($0, root: root) }) else {
+            throw TransferFailure(.outOfMemory)
+        }
+        let anchor = roots[Int(root)].descriptor
+        let path = parent.appendingComponent(component)
+        var status = FileStatus()
+        let code = FileSystem.status(
+            anchor, nameBuffer.cString(Self.withoutLeadingSlashes(path)), follow: true, &status)
+        if code != 0 { return reportUnreadable(path, parentID, code, followed: false) }
+        try component.withRaw { (name) throws(TransferFailure) in
+            try self.send(name, status, directory: parentID, anchor: anchor, flags: [.impliedDirectory], segment)
+        }
+    }
+
+    private func sendLast(_ item: RelativeItem, _ name: Bytes, _ segment: FileSegment) throws(TransferFailure) {
+        guard let parentID = item.parent.withUnsafeBytes({ paths.intern($0, root: item.root) }) else {
+            throw TransferFailure(.outOfMemory)
+        }
+        let full = item.parent.appendingComponent(name)
+        let anchor = cache.descriptor(parentID)
+        var status = FileStatus()
+        let code =
+            anchor < 0
+            ? -anchor
+            : FileSystem.status(
+                anchor, nameBuffer.cString(name), follow: item.endsInSlash || options.copyLinks, &status)
+        if code != 0 { return reportUnreadable(full, parentID, code, followed: false) }
         rootDevice = status.device
-        let walks = options.recursive || (options.dirs && slashEnding)
+        let walks = options.recursive || (options.dirs && item.endsInSlash)
         let flags: FileEntryFlags = status.isDirectory && walks ? [.topDirectory, .contentDirectory] : []
         try name.withRaw { (raw) throws(TransferFailure) in
             try self.send(raw, status, directory: parentID, anchor: anchor, flags: flags, segment)
         }
-        if status.isDirectory && walks {
-            guard let id = full.withUnsafeBytes({ paths.intern($0, root: root) }) else {
+        if status.isDirectory && walks && !session.incremental {
+            guard let id = full.withUnsafeBytes({ paths.intern($0, root: item.root) }) else {
                 throw TransferFailure(.outOfMemory)
             }
             try sendTree(id, segment, isTransferRoot: false)
+        }
+    }
+
+    /// The arguments that pass through the directory `path` (incremental): the next component of each.
+    func sendRelativeItems(below path: Int32, _ segment: FileSegment) throws(TransferFailure) {
+        guard let items = relativeItems.removeValue(forKey: path) else { return }
+        var previous: RelativeItem?
+        for item in items {
+            if let step = try sendStep(item, after: previous, segment) {
+                relativeItems[step.parentID, default: []].append(step.item)
+            }
+            previous = item
         }
     }
 

@@ -33,8 +33,11 @@ final class SourceWalk {
     var reportedIOError: IOErrorBits = []
     var statistics = TransferStatistics()
     var rootDevice: UInt64 = 0
-    /// Implied parents already sent for `--relative`, by path.
-    var impliedSent: Set<Bytes> = []
+    /// The argument before, whose parents need not be sent again.
+    var lastRelative: RelativeItem?
+    /// Arguments of `--relative` on their way down, by the directory whose list brings their next component.
+    var relativeItems: [Int32: [RelativeItem]] = [:]
+    var sentImpliedRoot = false
 
     init(session: Session) {
         self.session = session
@@ -65,28 +68,43 @@ final class SourceWalk {
 
     // MARK: - First list
 
-    /// `--files-from`: the names are arguments relative to `base`, confined to it.
-    func sendFirstList(_ names: [Bytes], base: Bytes) throws(TransferFailure) {
-        let slash = UInt8(ascii: "/")
-        var arguments: [Bytes] = []
-        for name in names {
-            let parts = name.fields { $0 == slash }.filter { $0 != Bytes("..") }
-            var argument = base + Bytes("/./") + Bytes(parts.joined(separator: [slash]))
-            if name.last == slash && !parts.isEmpty { argument.append(slash) }
-            arguments.append(argument)
+    /// `--files-from`: each name is an argument relative to `base`, confined to it.
+    func sendFirstList(_ names: NameSource, base: Bytes) throws(TransferFailure) {
+        let base = Self.withoutDots(base)
+        try sendFirstList { (segment) throws(TransferFailure) in
+            while let name = try names.next() {
+                let path = PathSanitizing.argument(name, keepsDots: self.options.relative)
+                if self.options.relative {
+                    if let marker = Self.dotMarker(path) {
+                        let directory = base.appendingComponent(Bytes(path[..<marker]))
+                        try self.sendRelative(directory: directory, path: Bytes(path[(marker + 3)...]), path, segment)
+                    } else {
+                        try self.sendRelative(directory: base, path: path, path, segment)
+                    }
+                } else {
+                    try self.sendArgument(base.appendingComponent(path), segment)
+                }
+            }
         }
-        try sendFirstList(arguments)
     }
 
     /// Walks `arguments`, sends the first (or only) list and publishes it.
     func sendFirstList(_ arguments: [Bytes]) throws(TransferFailure) {
+        try sendFirstList { (segment) throws(TransferFailure) in
+            for argument in arguments { try self.sendArgument(argument, segment) }
+        }
+    }
+
+    private func sendFirstList(
+        _ fill: (FileSegment) throws(TransferFailure) -> Void
+    ) throws(TransferFailure) {
         let startBytes = session.writer.streamBytes
         let startTime = monotonicNanoseconds()
         session.reporter.event(.fileListStarted(incremental: session.incremental))
         let segment = FileSegment(
             paths: paths, attributes: attributes, ndxStart: lists.nextStart, checksumLength: format.checksumLength,
             use: session.incremental ? .segment : .wholeTransfer)
-        for argument in arguments { try sendArgument(argument, segment) }
+        try fill(segment)
         try finish(segment, isFirst: true)
         if session.incremental {
             for index in try lists.directories.addDirectories(of: segment, parent: -1) where nextDirectory < 0 {
@@ -177,16 +195,19 @@ final class SourceWalk {
 
     func sendDirectory(_ index: Int, _ segment: FileSegment) throws(TransferFailure) {
         let entry = lists.directories.entry(index).pointee
-        guard entry.flags.contains(.contentDirectory), !entry.flags.contains(.mountPoint) else { return }
         let directory = lists.directories.node(index).pointee.path
+        guard entry.flags.contains(.contentDirectory), !entry.flags.contains(.mountPoint) else {
+            return try sendRelativeItems(below: directory, segment)
+        }
         try filters.move(to: Bytes(paths.path(directory)), root: roots[Int(paths.root(directory))].display)
         let descriptor = openForListing(directory)
-        if descriptor < 0 { return }
+        if descriptor < 0 { return try sendRelativeItems(below: directory, segment) }
         if options.oneFileSystem > 0 {
             var status = FileStatus()
             if FileSystem.status(descriptor: descriptor, &status) == 0 { rootDevice = status.device }
         }
         _ = try sendContents(directory, descriptor, segment)
+        try sendRelativeItems(below: directory, segment)
     }
 
     func sendEOF() throws(TransferFailure) {

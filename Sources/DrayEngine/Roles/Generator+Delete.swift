@@ -182,11 +182,25 @@ extension Generator {
 
     private func announceDeletion(_ path: Bytes, _ mode: UInt32) {
         let isDirectory = mode & FileType.mask == FileType.directory
-        if options.amServer && session.protocolVersion >= 29 {
+        if options.amServer && session.protocolVersion < 29 {
+            announceInWords(path)
+        } else if options.amServer {
             if path.count < Limits.lineBuffer - 1 { writer.queueMessage(.deleted, isDirectory ? path + [0] : path) }
             if options.amDaemon { session.reporter.event(.deleted(name: path, mode: mode)) }
         } else {
             session.reporter.event(.deleted(name: path, mode: mode))
+        }
+    }
+
+    /// Older clients know no message for deletions: they get the line that the format they asked for makes of one.
+    private func announceInWords(_ path: Bytes) {
+        let format = options.outputFormat.map { String(decoding: $0, as: UTF8.self) } ?? ""
+        if format.contains("%i") {
+            session.reporter.info(Bytes("*deleting  "))
+        } else if format.contains("%o") {
+            session.reporter.info(Bytes("del."))
+        } else if options.info[.del] >= 1 {
+            session.reporter.info(Bytes("deleting ") + path)
         }
     }
 

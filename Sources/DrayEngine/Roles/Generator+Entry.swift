@@ -197,7 +197,7 @@ extension Generator {
 
     /// Sends an itemize-only record if anybody wants it.
     func report(_ ndx: Int32, _ flags: ItemFlags, xname: Bytes? = nil) throws(TransferFailure) {
-        guard session.protocolVersion >= 29 else { return }
+        if session.protocolVersion < 29 { return reportHere(ndx, flags, xname ?? []) }
         var record = ItemRecord(flags: flags)
         if let xname {
             record.flags.insert(.xnameFollows)
@@ -207,6 +207,17 @@ extension Generator {
             record.flags.remove([.missingData, .deleted, .matched])
             try record.write(ndx, to: writer)
         }
+    }
+
+    /// Records of older protocols carry no flags: the receiving side itself tells what it did.
+    private func reportHere(_ ndx: Int32, _ flags: ItemFlags, _ xname: Bytes) {
+        guard options.logsItems, !options.amServer || options.amDaemon, let (list, entry) = lists.entry(ndx) else {
+            return
+        }
+        guard flags.isSignificant || options.info[.name] >= 2 || options.itemize > 1 || !xname.isEmpty else { return }
+        let item = list.report(
+            entry.pointee, flags: flags.subtracting([.missingData, .deleted, .matched]), xname: xname, sending: false)
+        session.reporter.event(.item(item, before: false))
     }
 
     // MARK: - Directories

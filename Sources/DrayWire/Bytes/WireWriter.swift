@@ -57,9 +57,9 @@ public final class WireWriter {
         framed = true
     }
 
-    /// Raw bytes again (files-from names below protocol 31).
+    /// Raw bytes again (files-from names below protocol 31). Queued messages wait until framing starts again.
     public func stopFraming() throws(TransferFailure) {
-        try flush()
+        if used > 0 { try flush() }
         framed = false
     }
 

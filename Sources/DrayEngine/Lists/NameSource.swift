@@ -1,0 +1,94 @@
+// Dray — the names of --files-from on their way to the sender.
+// Layer: Engine. Wire format: chapter 02 §10; chapter 01 §6.2.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayWire
+
+/// Where the sender takes its names from.
+final class NameSource {
+    private var list: ArraySlice<Bytes>
+    private let reader: WireReader?
+
+    /// Names that this side has read itself.
+    init(_ names: [Bytes]) {
+        list = names[...]
+        reader = nil
+    }
+
+    /// Names that the receiving side streams, each ended by a NUL, the whole by an empty one.
+    init(_ reader: WireReader) {
+        list = []
+        self.reader = reader
+        // Below protocol 31 they are raw bytes in the middle of a framed stream.
+        if reader.protocolVersion < 31 { reader.stopFraming() }
+    }
+
+    func next() throws(TransferFailure) -> Bytes? {
+        guard let reader else { return list.popFirst() }
+        var name = Bytes()
+        while true {
+            let byte = try reader.byte()
+            if byte == 0 { break }
+            if name.count < Limits.maxPath - 1 { name.append(byte) }
+        }
+        if !name.isEmpty { return name }
+        return nil
+    }
+}
+
+/// Streams the names of a list to the sender while this side is already reading the file list.
+final class NameStream {
+    private let session: Session
+    private let text: Bytes
+    private var thread: RoleThread?
+    private let failure = Monitor<TransferFailure?>(nil)
+    /// Below protocol 31 names are raw bytes.
+    private var suspendsFraming = false
+
+    /// - Parameter text: see `wireForm`.
+    init(_ session: Session, _ text: Bytes) {
+        self.session = session
+        self.text = text
+    }
+
+    /// What travels: every name ended by one NUL, no empty ones, then one more NUL. Line ends separate names too unless
+    /// NULs do.
+    static func wireForm(_ text: Bytes, nulSeparated: Bool) -> Bytes {
+        var result = Bytes()
+        result.reserveCapacity(text.count + 2)
+        for byte in text {
+            let end = byte == 0 || !nulSeparated && (byte == 0x0a || byte == 0x0d)
+            if end && (result.isEmpty || result[result.count - 1] == 0) { continue }
+            result.append(end ? 0 : byte)
+        }
+        if let last = result.last, last != 0 { result.append(0) }
+        return result + [0]
+    }
+
+    /// Begins to write. Until `finish` nobody else may write to the connection.
+    func start() throws(TransferFailure) {
+        // Safe: the writer belongs to this thread until it was joined.
+        nonisolated(unsafe) let writer = session.writer
+        let text = text
+        let failure = failure
+        suspendsFraming = session.protocolVersion < 31 && writer.isFramed
+        if suspendsFraming { try writer.stopFraming() }
+        thread = RoleThread(stackBytes: 128 * 1024) {
+            do throws(TransferFailure) {
+                try writer.bytes(text)
+                try writer.flush()
+            } catch {
+                failure.withLock { $0 = error }
+            }
+        }
+        if thread == nil { throw TransferFailure(.ipc) }
+    }
+
+    /// Waits for the end; the connection is framed again.
+    func finish() throws(TransferFailure) {
+        thread?.join()
+        if let error = failure.withLock({ $0 }) { throw error }
+        if suspendsFraming { try session.writer.startFraming() }
+    }
+}
