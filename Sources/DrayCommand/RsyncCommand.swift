@@ -250,7 +250,7 @@ struct RsyncCommand {
         guard let path = options.filesFrom else { return environment }
         let isHere = options.filesFromHost == nil && !(options.amServer && path == Bytes("-"))
         if isHere && options.amSender {
-            environment.filesFrom = FilesFromList.names(
+            environment.filesFrom = NameList.names(
                 try FilesFromList.read(path), nulSeparated: options.fromZero)
         } else if isHere {
             environment.filesFromForPeer = try FilesFromList.read(path)

@@ -82,10 +82,4 @@ enum FilesFromList {
         }
         return text
     }
-
-    /// Splits a list; empty names and comments are left out.
-    static func names(_ text: Bytes, nulSeparated: Bool) -> [Bytes] {
-        text.fields { nulSeparated ? $0 == 0 : $0 == 0x0a || $0 == 0x0d || $0 == 0 }
-            .filter { $0.first != UInt8(ascii: "#") && $0.first != UInt8(ascii: ";") }
-    }
 }

@@ -278,7 +278,7 @@ struct ModuleSession {
     }
 
     private func makeSession(
-        _ options: TransferOptions, _ module: ModuleParameters, _ place: Place
+        _ options: TransferOptions, _ module: ModuleParameters, _ place: Place, names: Bytes? = nil
     ) -> (session: Session, sink: TransferLog) {
         var logging = TransferLog.Settings()
         if module.transferLogging || settings.logFormat != nil {
@@ -307,10 +307,15 @@ struct ModuleSession {
         if options.bandwidthLimit > 0 {
             channel = RateLimitedChannel(channel, kibibytesPerSecond: options.bandwidthLimit)
         }
+        var surroundings = environment(module, place, options)
+        if let names, options.amSender {
+            surroundings.filesFrom = NameList.names(names, nulSeparated: options.fromZero)
+        } else {
+            surroundings.filesFromForPeer = names
+        }
         let session = Session(
             options: options, channel: channel, filters: filters,
-            daemonFilters: place.filters.isEmpty ? nil : place.filters,
-            environment: environment(module, place, options), sink: sink)
+            daemonFilters: place.filters.isEmpty ? nil : place.filters, environment: surroundings, sink: sink)
         return (session, sink)
     }
 
@@ -323,6 +328,15 @@ struct ModuleSession {
             return rejected(
                 ServerParseFailure(Bytes("Your options have been rejected by the server."), options: options), module,
                 place)
+        }
+        var names: Bytes?
+        if let list = options.filesFrom, list != Bytes("-") {
+            names = ModuleNameList.read(list, place.descriptor, filters: place.filters)
+            guard names != nil else {
+                let shown = place.root.directory.appendingComponent(ModulePaths.sanitize(list))
+                let text = Bytes("failed to open files-from file ") + shown + Bytes(text: ": \(errnoText(ENOENT))")
+                return rejected(ServerParseFailure(text, options: options), module, place)
+            }
         }
         let expander = ModulePaths(
             moduleName: module.name, sanitizes: place.root.hasInnerBoundary, relative: options.relative, splits: splits,
@@ -338,7 +352,7 @@ struct ModuleSession {
             place.filters.settings.workingDirectory =
                 name == Bytes(".") ? place.root.directory : place.root.directory.appendingComponent(name)
         }
-        let (session, sink) = makeSession(options, module, place)
+        let (session, sink) = makeSession(options, module, place, names: names)
         do throws(TransferFailure) {
             try parsed.addFilters?(session.filters)
         } catch {

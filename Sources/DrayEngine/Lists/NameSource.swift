@@ -5,6 +5,15 @@
 import DrayCore
 import DrayWire
 
+/// A list of names in a file.
+public enum NameList {
+    /// Splits a list; empty names and comments are left out.
+    public static func names(_ text: Bytes, nulSeparated: Bool) -> [Bytes] {
+        text.fields { nulSeparated ? $0 == 0 : $0 == 0x0a || $0 == 0x0d || $0 == 0 }
+            .filter { $0.first != UInt8(ascii: "#") && $0.first != UInt8(ascii: ";") }
+    }
+}
+
 /// Where the sender takes its names from.
 final class NameSource {
     private var list: ArraySlice<Bytes>

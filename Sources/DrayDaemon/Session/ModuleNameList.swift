@@ -1,0 +1,30 @@
+// Dray — a list of names that a client says is in the module (--files-from=:FILE).
+// Layer: Daemon. Behaviour: chapter 07 §15.3; chapter 08 SEC-024, SEC-077.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayFiles
+import DrayFilters
+
+/// Reads a list from inside a module.
+enum ModuleNameList {
+    private static let mostBytes = 256 << 20
+
+    /// The list's text; nil if the module has no such file, or hides it.
+    static func read(_ path: Bytes, _ module: Int32, filters: FilterList) -> Bytes? {
+        let name = ModulePaths.sanitize(Bytes(path.drop { $0 == UInt8(ascii: "/") }))
+        if !filters.isEmpty && filters.excludesPath(name, isDirectory: false) { return nil }
+        let descriptor = ConfinedPath.openFile(module, name)
+        guard descriptor >= 0 else { return nil }
+        defer { _ = FileSystem.close(descriptor) }
+        var text = Bytes()
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
+        defer { buffer.deallocate() }
+        while text.count < mostBytes {
+            let count = FileSystem.read(descriptor, buffer)
+            if count <= 0 { break }
+            text.append(contentsOf: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+        }
+        return text
+    }
+}
