@@ -319,13 +319,11 @@ final class ServerSink: TransferEventSink {
     private let terminal: TerminalSink
     /// The client's sink in a local copy, which gets the listing.
     private let client: TerminalSink?
-    private let announcesDirectories: Bool
     private let session = Monitor<Session?>(nil)
 
     init(_ terminal: TerminalSink, _ options: TransferOptions, client: TerminalSink? = nil) {
         self.terminal = terminal
         self.client = client
-        announcesDirectories = options.info[.name] > 0 || options.logsItems
     }
 
     func attach(_ session: Session) { self.session.withLock { $0 = session } }
@@ -335,11 +333,6 @@ final class ServerSink: TransferEventSink {
     func handle(_ event: TransferEvent) {
         switch event {
         case .message, .remoteMessage: terminal.handle(event)
-        case .createdDirectory(let path) where announcesDirectories:
-            session.withLock { $0 }?.reporter.info(Bytes("created directory ") + path)
-        case .createdPath(let count, let path) where announcesDirectories:
-            let word = count == 1 ? "directory" : "directories"
-            session.withLock { $0 }?.reporter.info(Bytes(text: "created \(count) \(word) for ") + path)
         case .listEntry: client?.handle(event)
         default: break
         }

@@ -10,6 +10,7 @@ import Synchronization
 public final class Reporter: Sendable {
     private let sink: any TransferEventSink
     private let amServer: Bool
+    private let isLocal: Bool
     private let quiet: Bool
     private let errorsThroughConnection: Bool
     private let allToOwnError: Bool
@@ -26,6 +27,7 @@ public final class Reporter: Sendable {
     public init(sink: any TransferEventSink, options: TransferOptions) {
         self.sink = sink
         amServer = options.amServer
+        isLocal = options.isLocal
         quiet = options.quiet
         errorsThroughConnection =
             options.amServer
@@ -89,8 +91,8 @@ public final class Reporter: Sendable {
     private func frameCode(_ level: MessageLevel, _ protocolVersion: Int32) -> MessageCode? {
         switch level {
         case .info: .info
-        case .warning: protocolVersion < 30 ? .info : .warning
-        case .error: protocolVersion < 30 ? .errorTransfer : .error
+        case .warning: protocolVersion < 30 && !isLocal ? .info : .warning
+        case .error: protocolVersion < 30 && !isLocal ? .errorTransfer : .error
         case .errorTransfer: .errorTransfer
         case .log: nil
         }

@@ -234,6 +234,9 @@ public final class Session: @unchecked Sendable {
         return protocolVersion >= 30 || isPull && options.removeSourceFiles > 0
     }
 
+    /// Where the seed goes in MD5 block sums. Old protocols use MD5 only when it is asked for, and then seed first.
+    var hashesSeedFirst: Bool { flags.contains(.checksumSeedFix) || protocolVersion < 30 }
+
     /// Whether the receiving side streams the names of `--files-from` to this sender.
     var takesNamesFromPeer: Bool {
         guard options.amSender, let list = options.filesFrom else { return false }

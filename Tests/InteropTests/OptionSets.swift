@@ -16,6 +16,11 @@ struct OptionSet: Sendable, CustomStringConvertible {
         return Interop.protocols
     }
 
+    /// The protocol that a run with `--protocol=version` speaks.
+    func version(_ version: Int) -> Int {
+        options.compactMap { $0.hasPrefix("--protocol=") ? Int($0.dropFirst(11)) : nil }.first ?? version
+    }
+
     init(_ text: String, source: String = "", unordered: Bool = false, quick: Bool = false) {
         options = text.split(separator: " ").map(String.init)
         self.source = source

@@ -94,13 +94,13 @@ final class Destination: @unchecked Sendable {
             while path.count > 1 && path.last == UInt8(ascii: "/") { path.removeLast() }
             if options.dryRun {
                 root = -1
-                session.reporter.event(.createdDirectory(path))
+                announce(.createdDirectory(path), Bytes("created directory ") + path)
                 return
             }
             let made = FileSystem.makeDirectory(base, buffer.cString(path), mode: 0o777)
             if made != 0 { throw failure(.fileIO, Bytes("mkdir ") + session.fullName(path) + Bytes(" failed"), made) }
             wasCreated = true
-            session.reporter.event(.createdDirectory(path))
+            announce(.createdDirectory(path), Bytes("created directory ") + path)
             return try enter(path, "change_dir#2")
         }
         // A single entry under a name of its own.
@@ -165,7 +165,8 @@ final class Destination: @unchecked Sendable {
         if made > 0 {
             var shown = path
             while shown.count > 1 && shown.last == UInt8(ascii: "/") { shown.removeLast() }
-            session.reporter.event(.createdPath(count: made, path: shown))
+            let word = made == 1 ? "directory" : "directories"
+            announce(.createdPath(count: made, path: shown), Bytes(text: "created \(made) \(word) for ") + shown)
         }
     }
 
@@ -346,4 +347,13 @@ final class Destination: @unchecked Sendable {
 
     /// Descriptor of `--temp-dir`.
     func tempDescriptor(_ path: Bytes) -> Int32 { openedTemp }
+
+    /// Tells the user of directories made for the destination; a server's words travel to its client.
+    private func announce(_ event: TransferEvent, _ words: Bytes) {
+        if !options.amServer {
+            session.reporter.event(event)
+        } else if options.info[.name] > 0 || options.logsItems {
+            session.reporter.info(words)
+        }
+    }
 }

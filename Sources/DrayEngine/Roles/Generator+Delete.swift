@@ -87,9 +87,7 @@ extension Generator {
             return
         }
         // The sorted list backwards: sub-directories first, last name first.
-        extras.sort { a, b in
-            a.status.isDirectory != b.status.isDirectory ? a.status.isDirectory : Self.follows(a, b)
-        }
+        sortBackwards(&extras)
         for extra in extras {
             let full = path.appendingComponent(extra.name)
             if options.deleteMode == .delay {
@@ -97,6 +95,14 @@ extension Generator {
             } else {
                 _ = try deleteItem(descriptor, extra.name, full, extra.status, device: own.device)
             }
+        }
+    }
+
+    private func sortBackwards(_ extras: inout [Extra]) {
+        // Protocols below 29 sort by name alone.
+        if session.protocolVersion < 29 { return extras.sort { $1.name.lexicographicallyPrecedes($0.name) } }
+        extras.sort { a, b in
+            a.status.isDirectory != b.status.isDirectory ? a.status.isDirectory : Self.follows(a, b)
         }
     }
 
@@ -182,7 +188,7 @@ extension Generator {
 
     private func announceDeletion(_ path: Bytes, _ mode: UInt32) {
         let isDirectory = mode & FileType.mask == FileType.directory
-        if options.amServer && session.protocolVersion < 29 {
+        if options.amServer && session.protocolVersion < 29 && !options.isLocal {
             announceInWords(path)
         } else if options.amServer {
             if path.count < Limits.lineBuffer - 1 { writer.queueMessage(.deleted, isDirectory ? path + [0] : path) }
@@ -233,9 +239,7 @@ extension Generator {
         }
         filters.ignoresPerishable = false
         if isMakingRoom && !extras.isEmpty && !(options.deletes || options.force) { return false }
-        extras.sort { a, b in
-            a.status.isDirectory != b.status.isDirectory ? a.status.isDirectory : Self.follows(a, b)
-        }
+        sortBackwards(&extras)
         for extra in extras {
             if !(try deleteItem(
                 descriptor, extra.name, path.appendingComponent(extra.name), extra.status, device: device,

@@ -18,7 +18,8 @@ extension Generator {
         let mode = list.mode(entry.pointee)
         let type = mode & FileType.mask
         if options.listOnly {
-            var item = list.report(entry.pointee, flags: [], xname: [], sending: false)
+            var item = list.report(
+                entry.pointee, flags: [], xname: [], sending: false, protocolVersion: session.protocolVersion)
             item.name = list.path(entry.pointee)
             session.reporter.event(
                 .listEntry(item, atime: options.atimes > 0 ? list.extra(entry.pointee)?.pointee.atime : nil))
@@ -85,7 +86,9 @@ extension Generator {
             return
         }
         if type == FileType.directory {
-            if directoryIndex >= 0 && createdEarly.contains(directoryIndex) || isRootDot && destination.wasCreated {
+            if directoryIndex >= 0 && createdEarly.contains(directoryIndex)
+                || isRootDot && destination.wasCreated && session.protocolVersion >= 29
+            {
                 exists = false
             }
             return try handleDirectory(ndx, list, entry, parent, exists, status, directoryIndex)
@@ -197,7 +200,9 @@ extension Generator {
 
     /// Sends an itemize-only record if anybody wants it.
     func report(_ ndx: Int32, _ flags: ItemFlags, xname: Bytes? = nil) throws(TransferFailure) {
-        if session.protocolVersion < 29 { return reportHere(ndx, flags, xname ?? []) }
+        if session.protocolVersion < 29 {
+            return reportHere(ndx, xname == nil ? flags : flags.union(.xnameFollows), xname ?? [])
+        }
         var record = ItemRecord(flags: flags)
         if let xname {
             record.flags.insert(.xnameFollows)
@@ -211,13 +216,23 @@ extension Generator {
 
     /// Records of older protocols carry no flags: the receiving side itself tells what it did.
     private func reportHere(_ ndx: Int32, _ flags: ItemFlags, _ xname: Bytes) {
-        guard options.logsItems, !options.amServer || options.amDaemon, let (list, entry) = lists.entry(ndx) else {
-            return
-        }
+        guard let (list, entry) = lists.entry(ndx) else { return }
         guard flags.isSignificant || options.info[.name] >= 2 || options.itemize > 1 || !xname.isEmpty else { return }
         let item = list.report(
-            entry.pointee, flags: flags.subtracting([.missingData, .deleted, .matched]), xname: xname, sending: false)
-        session.reporter.event(.item(item, before: false))
+            entry.pointee, flags: flags.subtracting([.missingData, .deleted, .matched]), xname: xname, sending: false,
+            protocolVersion: session.protocolVersion)
+        if options.logsItems && (!options.amServer || options.amDaemon) {
+            session.reporter.event(.item(item, before: false))
+        }
+        guard options.amServer, options.outputFormat == nil, options.info[.name] >= 1 else { return }
+        var line = item.name
+        if item.isDirectory { line.append(UInt8(ascii: "/")) }
+        if !xname.isEmpty {
+            line += Bytes(" => ") + xname
+        } else if !item.linkTarget.isEmpty {
+            line += Bytes(" -> ") + item.linkTarget
+        }
+        session.reporter.info(line)
     }
 
     // MARK: - Directories

@@ -251,7 +251,8 @@ extension Generator {
             var old = FileStatus()
             _ = FileSystem.status(descriptor: source, &old)
             if destination.isRoot { _ = FileSystem.setOwner(descriptor: copy, uid: old.uid, gid: old.gid) }
-            _ = FileSystem.setTimes(descriptor: copy, mtime: old.mtime, nanoseconds: old.mtimeNanoseconds, atime: nil)
+            let nanoseconds = session.protocolVersion < 31 ? 0 : old.mtimeNanoseconds
+            _ = FileSystem.setTimes(descriptor: copy, mtime: old.mtime, nanoseconds: nanoseconds, atime: nil)
             _ = FileSystem.setMode(descriptor: copy, old.permissions)
             return true
         }

@@ -63,7 +63,7 @@ final class Generator {
         cache = destination.makeCache()
         blockHasher = BlockHasher(
             session.transferChecksum, seed: session.checksumSeed,
-            seedFirst: session.flags.contains(.checksumSeedFix))
+            seedFirst: session.hashesSeedFirst)
         wholeHasher = StrongHasher(session.fileChecksum)
         filters = FilterWalk(session: session, side: .receiver)
     }

@@ -192,7 +192,8 @@ final class Receiver {
 
     private func report(_ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, before: Bool, data: Int64 = 0) {
         guard reportsItems else { return }
-        var item = list.report(entry, flags: record.flags, xname: record.xname, sending: false)
+        var item = list.report(
+            entry, flags: record.flags, xname: record.xname, sending: false, protocolVersion: session.protocolVersion)
         item.dataBytes = data
         session.reporter.event(.item(item, before: before))
     }

@@ -93,9 +93,14 @@ enum DeletionStatistics {
 extension FileSegment {
     /// What reports show of an entry.
     func report(
-        _ entry: FileEntry, flags: ItemFlags, xname: Bytes, sending: Bool
+        _ entry: FileEntry, flags: ItemFlags, xname: Bytes, sending: Bool, protocolVersion: Int32
     ) -> ItemReport {
         let attributes = attributes(entry)
+        var flags = flags
+        // Older peers do not say whether they can set a symlink's time: it counts as not set.
+        if protocolVersion < 30 && flags.contains(.reportTime) && attributes.mode & FileType.mask == FileType.symlink {
+            flags.insert(.reportTimeFail)
+        }
         return ItemReport(
             name: path(entry),
             linkTarget: attributes.mode & FileType.mask == FileType.symlink ? Bytes(linkTarget(entry)) : [],

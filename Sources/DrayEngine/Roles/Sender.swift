@@ -38,7 +38,7 @@ final class Sender {
         wholeHasher = StrongHasher(session.transferChecksum, seed: session.checksumSeed)
         blockHasher = BlockHasher(
             session.transferChecksum, seed: session.checksumSeed,
-            seedFirst: session.flags.contains(.checksumSeedFix))
+            seedFirst: session.hashesSeedFirst)
         progress = ProgressMeter(session: session, lists: lists)
     }
 
@@ -185,7 +185,8 @@ final class Sender {
         _ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, before: Bool, data: Int64 = 0, sums: Int64 = 0
     ) {
         guard options.logsItems else { return }
-        var item = list.report(entry, flags: record.flags, xname: record.xname, sending: true)
+        var item = list.report(
+            entry, flags: record.flags, xname: record.xname, sending: true, protocolVersion: session.protocolVersion)
         item.dataBytes = data
         item.checksumBytes = sums
         if entry.directory < walk.paths.count {
