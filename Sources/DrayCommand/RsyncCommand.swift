@@ -5,6 +5,7 @@
 import DrayCore
 import DrayDaemon
 import DrayEngine
+import DrayFiles
 import DrayFilters
 import DrayTransport
 import Glibc
@@ -83,6 +84,13 @@ struct RsyncCommand {
         if operands.direction == .local {
             command.options.wholeFile = command.options.wholeFile ?? (command.options.append == .off)
         }
+        if let charset = command.options.iconv {
+            // Nothing is started for names that cannot be converted.
+            let own = charset.split(separator: UInt8(ascii: ","), maxSplits: 1, omittingEmptySubsequences: false)[0]
+            _ = try CharacterConversion(local: Bytes(own))
+        }
+        command.options.announcesExtensions =
+            withClientExtensions || !(environmentValue("DRAY_EXTENSIONS") ?? []).isEmpty
         let sink = makeSink(command)
         defer { sink.finish() }
         let signals = SignalWatch()

@@ -100,6 +100,7 @@ public struct ServerArguments: Sendable, Equatable {
             letters += put(client.compressLetter, "z")
             if options.protocolVersion >= 30 {
                 letters += Bytes("e.") + put(allowsIncremental, "i") + Bytes("LsfxCIvu")
+                letters += put(options.announcesExtensions, "Y")
             }
             return letters
         }

@@ -94,6 +94,8 @@ public final class FileSegment: @unchecked Sendable {
     private let arena: ByteArena
     /// Entry numbers in transfer order; empty until sorted.
     private var order: [UInt32] = []
+    /// Transfer indices follow the wire, not the order.
+    public private(set) var indexesByWire = false
 
     /// How a list is used, which decides its storage.
     public enum Use { case wholeTransfer, segment, growingDirectoryTable }
@@ -154,6 +156,35 @@ public final class FileSegment: @unchecked Sendable {
     @inline(__always)
     public func entry(_ position: Int) -> UnsafeMutablePointer<FileEntry> { entries.pointer(Int(order[position])) }
 
+    /// Entry `place` places behind the segment's first transfer index.
+    @inline(__always)
+    public func indexedEntry(_ place: Int) -> UnsafeMutablePointer<FileEntry> {
+        entries.pointer(indexesByWire ? place : Int(order[place]))
+    }
+
+    /// Transfer index of the entry at sorted position `position`.
+    @inline(__always)
+    public func ndx(_ position: Int) -> Int32 {
+        ndxStart + (indexesByWire ? Int32(order[position]) : Int32(position))
+    }
+
+    /// Directory-table indices of the directories, in sorted order.
+    public func directoryIndices() -> [Int32] {
+        if !indexesByWire {
+            var next = firstDirectory
+            return (0..<count).compactMap { position in
+                guard isDirectory(entry(position).pointee) else { return nil }
+                defer { next += 1 }
+                return next
+            }
+        }
+        var byWire: [Int: Int32] = [:]
+        for number in 0..<count where isDirectory(wireEntry(number).pointee) {
+            byWire[number] = firstDirectory + Int32(byWire.count)
+        }
+        return (0..<count).compactMap { byWire[Int(order[$0])] }
+    }
+
     @inline(__always)
     public func extra(_ entry: FileEntry) -> UnsafeMutablePointer<FileExtra>? {
         entry.extra < 0 ? nil : extras.pointer(Int(entry.extra))
@@ -204,13 +235,16 @@ public final class FileSegment: @unchecked Sendable {
 
     // MARK: - Order
 
-    /// Sorts for the given protocol (stable), marks duplicates. See `FileOrder`.
-    public func sort(protocolVersion: Int32, byWirePosition: Bool = false) {
+    /// Sorts for the given protocol (stable). See `FileOrder`.
+    ///
+    /// - Parameter indexesByWire: names sort differently on the two sides (`--iconv`): transfer indices are wire numbers.
+    public func sort(protocolVersion: Int32, indexesByWire: Bool = false) {
+        self.indexesByWire = indexesByWire
         order = [UInt32](unsafeUninitializedCapacity: count) { buffer, initialized in
             for index in 0..<count { buffer[index] = UInt32(index) }
             initialized = count
         }
-        if byWirePosition || count < 2 { return }
+        if count < 2 { return }
         FileOrder(segment: self, protocolVersion: protocolVersion).sort(&order)
     }
 

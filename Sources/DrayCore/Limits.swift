@@ -9,6 +9,8 @@ public enum Limits {
     /// Line, message, rule and argument buffer: path limit + 1024.
     public static let lineBuffer = 5120
     /// Longest negotiated algorithm list, bytes.
+    /// Bytes of a list of extension names.
+    public static let extensionList = 4096
     public static let negotiationString = 255
     /// Longest vstring a writer may send.
     public static let vstring = 0x7FFF

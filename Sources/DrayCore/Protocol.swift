@@ -21,6 +21,8 @@ public struct CompatibilityFlags: OptionSet, Sendable {
     public static let inplacePartialDirectory = Self(rawValue: 0x040)
     public static let varintFlistFlags = Self(rawValue: 0x080)
     public static let idZeroNames = Self(rawValue: 0x100)
+    /// Dray's own: names of extensions follow the algorithm lists.
+    public static let extensions = Self(rawValue: 0x10000)
 }
 
 /// Special file-index values.

@@ -177,6 +177,10 @@ public struct TransferOptions: Sendable {
     // MARK: Output
     public var verbosity = 0
     public var quiet = false
+    /// Tell the server that this client knows extensions (`rsync-client` does; a drop-in client only when asked).
+    public var announcesExtensions = false
+    /// Names of extensions on offer.
+    public var extensions: [Bytes] = []
     public var info = InfoLevels()
     public var debug = DebugLevels()
     /// 0 off; 1 `-i`; 2 `-ii` (unchanged items too).

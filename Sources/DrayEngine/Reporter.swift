@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayFiles
 import DrayWire
 import Synchronization
 
@@ -19,6 +20,7 @@ public final class Reporter: Sendable {
         var writer: WireWriter?
         /// Clients of protocol 28 and older read no standard error beside the connection.
         var throughConnection = false
+        var conversion: CharacterConversion?
     }
     private let state = Monitor(State())
     private let ioErrorBits = Atomic<Int32>(0)
@@ -45,6 +47,14 @@ public final class Reporter: Sendable {
             }
         }
     }
+
+    /// Texts of a server travel in the character set of the wire.
+    func convert(with conversion: CharacterConversion) {
+        if amServer && !isLocal { state.withLock { $0.conversion = conversion } }
+    }
+
+    /// A path as it travels in a message.
+    func wireText(_ text: Bytes) -> Bytes { state.withLock { $0.conversion }?.toWire(message: text) ?? text }
 
     // MARK: - Exit code state
 
@@ -80,7 +90,7 @@ public final class Reporter: Sendable {
             {
                 if level == .info && quiet { return }
                 // Longer texts would be refused by the peer as an overflow.
-                writer.queueMessage(code, text.prefix(Limits.lineBuffer - 1))
+                writer.queueMessage(code, wireText(text).prefix(Limits.lineBuffer - 1))
                 sink.handle(.message(.log, text))
                 return
             }
@@ -91,8 +101,8 @@ public final class Reporter: Sendable {
     private func frameCode(_ level: MessageLevel, _ protocolVersion: Int32) -> MessageCode? {
         switch level {
         case .info: .info
-        case .warning: protocolVersion < 30 && !isLocal ? .info : .warning
-        case .error: protocolVersion < 30 && !isLocal ? .errorTransfer : .error
+        case .warning: protocolVersion < 30 && (!isLocal || protocolVersion < 29) ? .info : .warning
+        case .error: protocolVersion < 30 && (!isLocal || protocolVersion < 29) ? .errorTransfer : .error
         case .errorTransfer: .errorTransfer
         case .log: nil
         }

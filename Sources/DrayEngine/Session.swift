@@ -4,6 +4,7 @@
 
 import DrayCore
 import DrayDelta
+import DrayFiles
 import DrayFilters
 import DrayWire
 import Glibc
@@ -25,6 +26,8 @@ public struct SessionEnvironment: Sendable {
     public var workingDirectory: Int32 = -100
     /// Incoming or outgoing `--chmod` of a daemon module.
     public var moduleChmod: Bytes?
+    /// Character set of a daemon module, whatever the client says about it.
+    public var charset: Bytes?
     public var sanitizesPaths = false
     public var mungesSymlinks = false
     public var numericIDs = false
@@ -52,6 +55,10 @@ public final class Session: @unchecked Sendable {
     public internal(set) var remoteVersion: Int32 = 0
     public internal(set) var flags: CompatibilityFlags = []
     public internal(set) var checksumSeed: Int32 = 0
+    /// `--iconv`: names of this side and of the wire.
+    public internal(set) var conversion: CharacterConversion?
+    /// Names of the extensions that both sides have; see `agreeOnExtensions`.
+    public internal(set) var extensions: Set<Bytes> = []
     public internal(set) var transferChecksum = ChecksumAlgorithm.md5
     public internal(set) var fileChecksum = ChecksumAlgorithm.md5
     /// Filters of the user; a role may change its per-directory state, so only the role that needs it touches it.
@@ -102,6 +109,7 @@ public final class Session: @unchecked Sendable {
 
     /// Writes our version and reads the peer's (not for daemon connections), then checks the range.
     func exchangeVersions() throws(TransferFailure) {
+        try openConversion()
         let own = options.protocolVersion
         if let known = environment.handshakeVersion {
             remoteVersion = known
@@ -151,6 +159,24 @@ public final class Session: @unchecked Sendable {
             && !options.pruneEmptyDirs
     }
 
+    /// Sets up `--iconv`.
+    func openConversion() throws(TransferFailure) {
+        guard let charset = options.iconv else { return }
+        let parts = charset.split(separator: UInt8(ascii: ","), maxSplits: 1, omittingEmptySubsequences: false)
+        // A server is told its own set alone; the halves of a local copy know both.
+        let own = options.amServer ? parts[parts.count - 1] : parts[0]
+        let conversion = try CharacterConversion(local: environment.charset ?? Bytes(own))
+        self.conversion = conversion
+        reporter.convert(with: conversion)
+    }
+
+    /// Whether symlink targets are converted: both sides must be able to.
+    var convertsTargets: Bool {
+        guard conversion != nil else { return false }
+        return options.amServer
+            ? (options.clientInfo ?? []).contains(UInt8(ascii: "s")) : flags.contains(.symlinkIconv)
+    }
+
     /// Everything from the compat flags to the seed, then framing (chapter 01 §5.2–5.3, §6.2).
     func negotiate() throws(TransferFailure) {
         try checkOptionsAgainstProtocol()
@@ -167,6 +193,7 @@ public final class Session: @unchecked Sendable {
         }
         reader.incremental = incremental
         try chooseAlgorithms()
+        try agreeOnExtensions()
         if options.amServer {
             checksumSeed = options.checksumSeed
             if checksumSeed == 0 {
@@ -197,7 +224,7 @@ public final class Session: @unchecked Sendable {
     private func serverFlags() -> CompatibilityFlags {
         let info = options.clientInfo ?? []
         let has = { (letter: Unicode.Scalar) in info.contains(UInt8(ascii: letter)) }
-        var flags: CompatibilityFlags = [.symlinkTimes]
+        var flags: CompatibilityFlags = [.symlinkTimes, .symlinkIconv]
         if has("i") && Self.allowsIncremental(options) { flags.insert(.incrementalRecursion) }
         if has("f") { flags.insert(.safeFileList) }
         if has("x") { flags.insert(.avoidXattrOptimization) }
@@ -205,6 +232,7 @@ public final class Session: @unchecked Sendable {
         if has("I") { flags.insert(.inplacePartialDirectory) }
         if has("v") { flags.insert(.varintFlistFlags) }
         if has("u") { flags.insert(.idZeroNames) }
+        if has("Y") { flags.insert(.extensions) }
         return flags
     }
 
@@ -269,14 +297,16 @@ public final class Session: @unchecked Sendable {
             let isDirectory = payload.last == 0
             let name = isDirectory ? UnsafeRawBufferPointer(rebasing: payload.dropLast()) : payload
             reporter.event(
-                .deleted(name: Bytes(name), mode: isDirectory ? FileType.directory : FileType.regular))
+                .deleted(
+                    name: conversion?.fromWire(message: Bytes(name)) ?? Bytes(name),
+                    mode: isDirectory ? FileType.directory : FileType.regular))
         case .noop: try writer.keepAlive()
         default:
             if code == .errorTransfer { reporter.noteTransferError() }
             if options.amServer {
                 reporter.message(code == .info ? .info : .error, Bytes(payload))
             } else {
-                reporter.event(.remoteMessage(code, Bytes(payload)))
+                reporter.event(.remoteMessage(code, conversion?.fromWire(message: Bytes(payload)) ?? Bytes(payload)))
             }
         }
     }

@@ -28,6 +28,26 @@ final class ListReceiver {
         lists = LiveLists(paths: paths, attributes: attributes, incremental: session.incremental)
         decoder = FileEntryDecoder(reader: session.reader, format: format)
         owners = OwnerMap(session: session)
+        if let conversion = session.conversion {
+            decoder.convertPath = { [session] wire in
+                do throws(CharacterConversion.Failure) { return try conversion.fromWire(wire) } catch {
+                    let line = Bytes(text: "[\(session.reader.role.rawValue)] cannot convert filename: ") + wire
+                    session.reporter.error(line + Bytes(text: " (\(errnoText(error.code)))"))
+                    session.reporter.noteIOError(.general)
+                    return nil
+                }
+            }
+            if session.convertsTargets {
+                decoder.convertTarget = { [session] target, path in
+                    do throws(CharacterConversion.Failure) { return try conversion.fromWire(target) } catch {
+                        let line = Bytes(text: "[\(session.reader.role.rawValue)] cannot convert symlink data for: \"")
+                        session.reporter.error(line + path + Bytes(text: "\" (\(errnoText(error.code)))"))
+                        session.reporter.noteIOError(.general)
+                        return nil
+                    }
+                }
+            }
+        }
         decoder.mapUser = { [owners] id, name in owners.user(id, name) }
         decoder.mapGroup = { [owners] id, name in owners.group(id, name) }
         let chmod = ModeChanges(
@@ -64,7 +84,9 @@ final class ListReceiver {
         prepare(segment)
         if session.incremental {
             _ = try lists.directories.addDirectories(of: segment, parent: -1)
-            if let first = firstEntry(segment), isRoot(segment, first) { segment.parentDirectory = 0 }
+            if let first = firstEntry(segment), isRoot(segment, first) {
+                segment.parentDirectory = segment.directoryIndices()[0]
+            }
         }
         lists.add(segment)
         if !session.incremental { lists.finish() }
@@ -100,7 +122,9 @@ final class ListReceiver {
                     let expected =
                         segment.parentDirectory < 0
                         ? 0 : lists.directories.node(Int(segment.parentDirectory)).pointee.path
-                    if directory != expected && !(segment.parentDirectory < 0 && format.relativeNames) {
+                    if !entry.flags.contains(.cleared) && directory != expected
+                        && !(segment.parentDirectory < 0 && format.relativeNames)
+                    {
                         throw TransferFailure(
                             .unsupported,
                             lines: [Bytes("ABORTING due to invalid path from sender: ") + segment.path(entry)])
@@ -143,7 +167,7 @@ final class ListReceiver {
     }
 
     private func prepare(_ segment: FileSegment) {
-        segment.sort(protocolVersion: session.protocolVersion)
+        segment.sort(protocolVersion: session.protocolVersion, indexesByWire: session.conversion != nil)
         segment.markDuplicates(onSender: false, protocolVersion: session.protocolVersion)
         if format.relativeNames {
             // Names of absolute sources sort with their slash, but below the destination they are like any other.

@@ -29,13 +29,13 @@ final class DirectoryTable: @unchecked Sendable {
     func node(_ index: Int) -> UnsafeMutablePointer<Node> { nodes.pointer(index) }
     func entry(_ index: Int) -> UnsafeMutablePointer<FileEntry> { entries.wireEntry(index) }
 
-    /// Adds the directories of a sorted segment in sorted order; returns the range of new indices.
+    /// Adds the directories of a sorted segment in the order of its indices; returns the range of new indices.
     func addDirectories(of segment: FileSegment, parent: Int32) throws(TransferFailure) -> Range<Int> {
         let start = nodes.count
         segment.firstDirectory = Int32(start)
         var previous: Int32 = -1
         for position in 0..<segment.count {
-            let source = segment.entry(position).pointee
+            let source = segment.indexedEntry(position).pointee
             guard segment.isDirectory(source) else { continue }
             var copy = source
             let name = segment.name(source)
@@ -165,7 +165,7 @@ final class LiveLists: Sendable {
     /// The entry that `ndx` stands for and the list it is stored in.
     func entry(_ ndx: Int32) -> (list: FileSegment, entry: UnsafeMutablePointer<FileEntry>)? {
         guard let (segment, position) = find(ndx) else { return nil }
-        if position >= 0 { return (segment, segment.entry(position)) }
+        if position >= 0 { return (segment, segment.indexedEntry(position)) }
         return (directories.entries, directories.entry(Int(segment.parentDirectory)))
     }
 }

@@ -169,6 +169,12 @@ extension SourceWalk {
             session.reporter.noteIOError(.general)
             return
         }
+        if let conversion = session.conversion {
+            do throws(CharacterConversion.Failure) { _ = try conversion.toWire(Bytes(name)) } catch {
+                let path = Bytes(paths.path(directory)).appendingComponent(Bytes(name))
+                return cannotConvert(Bytes("filename: ") + path, error)
+            }
+        }
         var length = status.length
         var target = Bytes()
         switch status.type {
@@ -181,6 +187,13 @@ extension SourceWalk {
             }
             if text.isEmpty { return }
             target = session.environment.mungesSymlinks || options.mungeLinks ? SymlinkMunging.unmunged(text) : text
+            if let conversion = session.conversion, session.convertsTargets {
+                do throws(CharacterConversion.Failure) { target = try conversion.toWire(target) } catch {
+                    let path = displayPath(
+                        Bytes(paths.path(directory)).appendingComponent(Bytes(name)), directory)
+                    return cannotConvert(Bytes("symlink data for: ") + session.fullName(path), error)
+                }
+            }
         case FileType.regular, FileType.directory: break
         default: length = 0
         }
@@ -206,6 +219,12 @@ extension SourceWalk {
         if options.info[.flist] >= 2 && segment.count % 100 == 0 {
             session.reporter.event(.fileListProgress(count: statistics.files.total))
         }
+    }
+
+    private func cannotConvert(_ what: Bytes, _ failure: CharacterConversion.Failure) {
+        session.reporter.noteIOError(.general)
+        session.reporter.error(
+            Bytes("[sender] cannot convert ") + what + Bytes(text: " (\(errnoText(failure.code)))"))
     }
 
     func fileDigest(_ hasher: StrongHasher, _ anchor: Int32, _ name: UnsafeRawBufferPointer) -> Bytes {

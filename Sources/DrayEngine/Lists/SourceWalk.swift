@@ -50,6 +50,7 @@ final class SourceWalk {
             checksumLength: session.fileChecksum.digestLength)
         encoder = FileEntryEncoder(
             writer: session.writer, format: format, userName: IDNames.userName, groupName: IDNames.groupName)
+        if let conversion = session.conversion { encoder.convertPath = { (try? conversion.toWire($0)) ?? $0 } }
         filters = FilterWalk(session: session, side: .sender)
         chmod = ModeChanges(session.options.chmod + (session.environment.moduleChmod.map { [$0] } ?? []))
         hasher = session.options.checksum ? StrongHasher(session.fileChecksum) : nil
@@ -111,7 +112,9 @@ final class SourceWalk {
                 nextDirectory = firstListed(Int32(index))
             }
             // Number 0 denotes the root when its entry leads the list.
-            if segment.count > 0, isRootEntry(segment, segment.entry(0).pointee) { segment.parentDirectory = 0 }
+            if segment.count > 0, isRootEntry(segment, segment.entry(0).pointee) {
+                segment.parentDirectory = segment.directoryIndices()[0]
+            }
             lists.add(segment)
             if nextDirectory < 0 { try sendEOF() }
             // A receiver that sees exactly one entry waits for one more list before it chooses the destination.
@@ -151,7 +154,7 @@ final class SourceWalk {
         let errors = session.reporter.ioError
         let report = isFirst ? errors != [] : errors != reportedIOError
         try encoder.end(ioError: report && !options.ignoreErrors ? errors.rawValue : 0)
-        segment.sort(protocolVersion: session.protocolVersion)
+        segment.sort(protocolVersion: session.protocolVersion, indexesByWire: session.conversion != nil)
         segment.markDuplicates(onSender: true, protocolVersion: session.protocolVersion)
         if session.protocolVersion == 30 && report && !(isFirst && format.safeList) {
             session.writer.queueMessage(.ioError, value: errors.rawValue)
@@ -180,8 +183,11 @@ final class SourceWalk {
         try sendDirectory(Int(index), segment)
         // Duplicate directories of other arguments share this list.
         var twin = lists.directories.node(Int(index)).pointee.nextSibling
-        while twin >= 0 && lists.directories.entry(Int(twin)).pointee.flags.contains(.duplicate) {
-            try sendDirectory(Int(twin), segment)
+        while twin >= 0 {
+            let isTwin = isTwin(Int(twin), of: Int(index))
+            if isTwin { try sendDirectory(Int(twin), segment) }
+            // In sorted order they are neighbours.
+            if !isTwin && session.conversion == nil { break }
             twin = lists.directories.node(Int(twin)).pointee.nextSibling
         }
         try finish(segment, isFirst: false)
@@ -191,6 +197,13 @@ final class SourceWalk {
         publishStatistics()
         nextDirectory = following(index)
         if nextDirectory < 0 { try sendEOF() }
+    }
+
+    private func isTwin(_ other: Int, of index: Int) -> Bool {
+        let entries = lists.directories.entries
+        let entry = lists.directories.entry(other).pointee
+        return entry.flags.contains(.duplicate)
+            && entries.name(entry).elementsEqual(entries.name(lists.directories.entry(index).pointee))
     }
 
     func sendDirectory(_ index: Int, _ segment: FileSegment) throws(TransferFailure) {

@@ -191,7 +191,8 @@ extension Generator {
         if options.amServer && session.protocolVersion < 29 && !options.isLocal {
             announceInWords(path)
         } else if options.amServer {
-            if path.count < Limits.lineBuffer - 1 { writer.queueMessage(.deleted, isDirectory ? path + [0] : path) }
+            let shown = session.reporter.wireText(path)
+            if shown.count < Limits.lineBuffer - 1 { writer.queueMessage(.deleted, isDirectory ? shown + [0] : shown) }
             if options.amDaemon { session.reporter.event(.deleted(name: path, mode: mode)) }
         } else {
             session.reporter.event(.deleted(name: path, mode: mode))

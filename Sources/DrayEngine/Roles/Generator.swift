@@ -163,7 +163,8 @@ final class Generator {
         let segment = progress.segment
         requestsAllowed = session.incremental
         if options.hardLinks > 0 { links.prepare(segment, dropsSingles: !session.incremental) }
-        var directoryIndex = segment.firstDirectory
+        let directoryIndices = session.incremental ? segment.directoryIndices() : []
+        var nextDirectory = 0
         if segment.parentDirectory >= 0 {
             let index = Int(segment.parentDirectory)
             let entry = lists.directories.entry(index)
@@ -180,16 +181,17 @@ final class Generator {
         for position in 0..<segment.count {
             let entry = segment.entry(position)
             let isDirectory = segment.isDirectory(entry.pointee)
-            let ndx = segment.ndxStart + Int32(position)
+            let ndx = segment.ndx(position)
             if isDirectory && session.incremental {
-                let index = directoryIndex
-                directoryIndex += 1
+                let index = directoryIndices[nextDirectory]
+                nextDirectory += 1
                 if entry.pointee.flags.contains(.cleared) { continue }
-                if segment.parentDirectory <= 0 && isDot(segment, entry.pointee) && index == 0 {
+                if index == segment.parentDirectory && isDot(segment, entry.pointee) {
                     // The root's own entry is handled here; its number is that of the list's directory.
                     try handle(
-                        segment.ndxStart - 1, lists.directories.entries, lists.directories.entry(0), directoryIndex: 0)
-                    if lists.directories.entry(0).pointee.flags.contains(.missingDirectory) {
+                        segment.ndxStart - 1, lists.directories.entries, lists.directories.entry(Int(index)),
+                        directoryIndex: index)
+                    if lists.directories.entry(Int(index)).pointee.flags.contains(.missingDirectory) {
                         return skipContents(segment)
                     }
                 } else {
@@ -209,10 +211,8 @@ final class Generator {
     }
 
     private func skipContents(_ segment: FileSegment) {
-        var index = segment.firstDirectory
-        for position in 0..<segment.count where segment.isDirectory(segment.entry(position).pointee) {
+        for index in segment.directoryIndices() {
             lists.directories.entry(Int(index)).pointee.flags.insert(.missingDirectory)
-            index += 1
         }
     }
 

@@ -37,7 +37,7 @@ struct HardLinkGroups {
             let entry = segment.entry(position).pointee
             if entry.flags.contains(.cleared) { continue }
             guard let group = Self.group(segment, entry) else { continue }
-            last[group] = segment.ndxStart + Int32(position)
+            last[group] = segment.ndx(position)
             counts[group, default: 0] += 1
         }
         guard dropsSingles else { return }

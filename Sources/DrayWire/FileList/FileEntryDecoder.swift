@@ -29,6 +29,10 @@ public final class FileEntryDecoder {
     public var changeMode: ((UInt32) -> UInt32)?
     /// Changes a symlink target before it is stored (munging, sanitising).
     public var changeTarget: ((Bytes, Bytes) -> Bytes)?
+    /// Names in the local character set (`--iconv`); nil makes the entry an inactive one.
+    public var convertPath: ((Bytes) -> Bytes?)?
+    /// The same for symlink targets (second argument: the link's path).
+    public var convertTarget: ((Bytes, Bytes) -> Bytes?)?
     /// Makes a peer's name safe for a daemon without chroot.
     public var sanitizeName: ((Bytes) -> Bytes)?
 
@@ -51,17 +55,23 @@ public final class FileEntryDecoder {
     /// Groups below protocol 30 by (device, inode).
     private var oldGroups: [Inode: Int32] = [:]
     private let cleaned: UnsafeMutablePointer<UInt8>
+    /// The name in the local character set.
+    private let converted: UnsafeMutablePointer<UInt8>
+    /// The name just read has no form here: its entry only keeps its number.
+    private var isUnusable = false
 
     public init(reader: WireReader, format: FileListFormat) {
         self.reader = reader
         self.format = format
         name = .allocate(capacity: Limits.maxPath)
         cleaned = .allocate(capacity: Limits.maxPath)
+        converted = .allocate(capacity: Limits.maxPath)
     }
 
     deinit {
         name.deallocate()
         cleaned.deallocate()
+        converted.deallocate()
     }
 
     private func fail(_ code: ExitCode, _ lines: String...) -> TransferFailure {
@@ -162,6 +172,11 @@ public final class FileEntryDecoder {
         var target = Bytes()
         if type == FileType.symlink && format.preserveLinks {
             target = try readTarget()
+            if let convertTarget {
+                let local = convertTarget(target, Bytes(path))
+                isUnusable = isUnusable || local == nil
+                target = local ?? []
+            }
             if let changeTarget { target = changeTarget(Bytes(path), target) }
             needsExtra = true
         }
@@ -176,6 +191,7 @@ public final class FileEntryDecoder {
         if isDirectory { flags.formUnion(directoryFlags(xflags)) }
         xflags = 0
         if let judge { try judge(Bytes(path), mode, &flags) }
+        if isUnusable { flags.insert(.cleared) }
         guard segment.count < Limits.fileListEntries, let nameOffset = segment.storeName(lastName) else {
             throw fail(.outOfMemory, "[\(reader.who)] file list has grown too large to expand")
         }
@@ -218,6 +234,7 @@ public final class FileEntryDecoder {
         var entryFlags = flags
         entryFlags.formUnion(first.flags.intersection(.hasNanoseconds))
         if let judge { try judge(Bytes(path), mode, &entryFlags) }
+        if isUnusable { entryFlags.insert(.cleared) }
         guard let nameOffset = segment.storeName(lastName) else {
             throw fail(.outOfMemory, "[\(reader.who)] file list has grown too large to expand")
         }
@@ -250,6 +267,17 @@ public final class FileEntryDecoder {
         // A NUL inside a name would cut it silently in every system call.
         var length = 0
         while length < nameLength && name[length] != 0 { length += 1 }
+        var name = UnsafePointer(name)
+        isUnusable = false
+        if let convertPath {
+            // Too long a result is as unusable as none.
+            let local = convertPath(Bytes(UnsafeBufferPointer(start: name, count: length)))
+            isUnusable = local == nil || local!.count >= Limits.maxPath
+            length = isUnusable ? 0 : local!.count
+            if !isUnusable { local!.withUnsafeBufferPointer { converted.update(from: $0.baseAddress!, count: length) } }
+            name = UnsafePointer(converted)
+            if isUnusable { return (UnsafeRawBufferPointer(start: cleaned, count: 0), 0, 0) }
+        }
         if length > 0 && name[0] == slash {
             if !format.relativeNames { throw unsafeName() }
             cleaned[0] = slash

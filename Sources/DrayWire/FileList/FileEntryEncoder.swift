@@ -59,6 +59,8 @@ public final class FileEntryEncoder {
     }
     private var links: [Inode: Int32] = [:]
     private var path = Bytes()
+    /// Names in the character set of the wire (`--iconv`).
+    public var convertPath: ((Bytes) -> Bytes)?
 
     private struct IDSeen {
         var known: Set<UInt32> = []
@@ -94,6 +96,7 @@ public final class FileEntryEncoder {
         if isDirectory { xflags |= directoryFlags(entryFlags) }
 
         composePath(segment.paths.path(directory), name)
+        if let convertPath { path = convertPath(path) }
         if source.mode == mode { xflags |= Xmit.sameMode } else { mode = source.mode }
         if source.mtime == mtime { xflags |= Xmit.sameTime } else { mtime = source.mtime }
         if format.protocolVersion >= 31 && source.nanoseconds != 0 { xflags |= Xmit.modNanoseconds }
