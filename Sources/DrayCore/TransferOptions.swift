@@ -119,6 +119,10 @@ public struct TransferOptions: Sendable {
     public var fuzzy = 0
     public var alternateKind: AlternateKind?
     public var alternateDirectories: [Bytes] = []
+    /// `--insecure-links`: symlinks of anybody are followed in paths that the operator named.
+    public var insecureLinks = false
+    /// `--confine-root`: those paths must lead inside this directory.
+    public var confineRoot: Bytes?
 
     // MARK: How they are written
     public var dryRun = false

@@ -16,6 +16,10 @@ final class Destination: @unchecked Sendable {
     fileprivate(set) var root: Int32 = -1
     /// Replaces the list name when a single file is stored under another name.
     fileprivate(set) var localName: Bytes?
+    /// Where a missing destination of a dry run would be, as typed.
+    private(set) var assumedPath: Bytes?
+    /// `--compare-dest` and its relatives, resolved.
+    var alternatePlaces: [AlternatePlace] = []
     /// The destination directory was made for this run: its entry is reported as new.
     private(set) var wasCreated = false
     let isRoot: Bool
@@ -94,6 +98,7 @@ final class Destination: @unchecked Sendable {
             while path.count > 1 && path.last == UInt8(ascii: "/") { path.removeLast() }
             if options.dryRun {
                 root = -1
+                assumedPath = path
                 session.reporter.event(.createdDirectory(path))
                 return
             }
@@ -111,6 +116,7 @@ final class Destination: @unchecked Sendable {
             && FileSystem.status(base, buffer.cString(parentPath), follow: true, &status) == ENOENT
         {
             root = -1
+            assumedPath = parentPath
             return
         }
         try enter(parentPath, "change_dir#3")
@@ -314,6 +320,7 @@ final class Destination: @unchecked Sendable {
 
     /// Checks `--temp-dir` and `--backup-dir` before anything is written.
     func check() throws(TransferFailure) {
+        resolveAlternates()
         var status = FileStatus()
         if let backup = options.backupDirectory, root >= 0 {
             let code = backup.withCString { FileSystem.status(root, $0, follow: true, &status) }

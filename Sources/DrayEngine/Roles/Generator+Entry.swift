@@ -225,8 +225,12 @@ extension Generator {
         }
         let implied = entry.pointee.flags.contains(.impliedDirectory) && !options.impliedDirs
         if !(implied && exists) {
+            let match = exists ? nil : alternateItem(list, entry.pointee) { _, _ in true }
             try report(
-                ndx, differences(list, entry.pointee, exists: exists, status: status, base: exists ? [] : .localChange))
+                ndx,
+                differences(
+                    list, entry.pointee, exists: exists || match != nil, status: match?.status ?? status,
+                    base: exists ? [] : .localChange))
         }
         if options.dryRun {
             if exists { try deleteDuring(list, entry.pointee) }
@@ -349,10 +353,22 @@ extension Generator {
             }
         }
         if exists && !clearWay(list, entry, parent, status, "symlink") { return }
-        try report(
-            ndx,
-            differences(
-                list, entry, exists: exists && status.isSymlink, status: status, base: [.localChange, .reportChange]))
+        var flags = differences(
+            list, entry, exists: exists && status.isSymlink, status: status, base: [.localChange, .reportChange])
+        let match =
+            exists
+            ? nil
+            : alternateItem(list, entry) { directory, _ in
+                var code: Int32 = 0
+                return FileSystem.readLink(directory, destination.name(list, entry, otherName), code: &code) == target
+            }
+        if let match {
+            switch try useAlternateItem(ndx, list, entry, parent, match) {
+            case .done: return
+            case .create(let found): flags = found
+            }
+        }
+        try report(ndx, flags)
         if options.dryRun { return try finishedLocally(ndx, list, entry) }
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
             target.withCString { FileSystem.makeSymlink($0, directory, name) }
@@ -391,11 +407,21 @@ extension Generator {
             return
         }
         if exists && !clearWay(list, entry, parent, status, isDevice ? "device file" : "special file") { return }
-        try report(
-            ndx,
-            differences(
-                list, entry, exists: exists && status.type == type, status: status, base: [.localChange, .reportChange])
-        )
+        var flags = differences(
+            list, entry, exists: exists && status.type == type, status: status, base: [.localChange, .reportChange])
+        let match =
+            exists
+            ? nil
+            : alternateItem(list, entry) { _, found in
+                !isDevice || (found.deviceMajor == extra.deviceMajor && found.deviceMinor == extra.deviceMinor)
+            }
+        if let match {
+            switch try useAlternateItem(ndx, list, entry, parent, match) {
+            case .done: return
+            case .create(let found): flags = found
+            }
+        }
+        try report(ndx, flags)
         if options.dryRun { return try finishedLocally(ndx, list, entry) }
         let created = destination.finalMode(mode, existing: nil)
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in

@@ -80,14 +80,19 @@ extension Generator {
             if !options.dryRun { noteWaiting(ndx) }
             return true
         }
-        let isRegular = list.mode(entry) & FileType.mask == FileType.regular
-        if !isRegular { return false }
-        if !exists && !links.isLast(number, ndx) {
-            group.deferred.append(ndx)
-            noteWaiting(ndx)
-            return true
-        }
         return false
+    }
+
+    /// A member without any basis is passed over for a later one; true if that happened.
+    ///
+    /// - Parameter isComplete: the member needs no data (`--compare-dest`), whatever becomes of the others.
+    func deferHardLink(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, isComplete: Bool = false) -> Bool {
+        guard options.hardLinks > 0, let number = HardLinkGroups.group(list, entry), !links.isLast(number, ndx) else {
+            return false
+        }
+        links.groups[number, default: HardLinkGroups.Group()].deferred.append(ndx)
+        if !isComplete || !options.dryRun { noteWaiting(ndx) }
+        return true
     }
 
     /// A member is complete: links the others to it.
@@ -126,7 +131,7 @@ extension Generator {
             parent >= 0
             && FileSystem.status(parent, destination.name(otherList, otherEntry.pointee, name), follow: false, &status)
                 == 0
-        try handleRegular(next, otherList, otherEntry, parent, exists, status)
+        try handleRegular(next, otherList, otherEntry, parent, exists, status, mayDefer: false)
     }
 
     /// Makes one member a link of a finished one.

@@ -15,7 +15,7 @@ extension Receiver {
     /// Reads sum head, tokens and file sum, writing to `descriptor`.
     func receiveData(
         _ descriptor: Int32, _ basisDescriptor: Int32, _ basisLength: Int64, _ list: FileSegment, _ entry: FileEntry,
-        _ record: ItemRecord, inPlace: Bool, isRedo: Bool, preallocateOld: Int64
+        _ record: ItemRecord, inPlace: Bool, basisIsOther: Bool, isRedo: Bool, preallocateOld: Int64
     ) throws(TransferFailure) -> Verification {
         let head = try SumHead.read(from: reader, digestLength: session.transferChecksum.digestLength)
         if options.preallocate && entry.length > 0 && (!inPlace || entry.length > preallocateOld) {
@@ -32,7 +32,8 @@ extension Receiver {
         if options.append != .off && !isRedo && head.count > 0 && inPlace {
             try takePrefix(head.basisLength, basisDescriptor, descriptor, list, entry)
         }
-        let skipsMatches = inPlace && (basisDescriptor >= 0)
+        // Only what stands in the written file itself can stay where it is.
+        let skipsMatches = inPlace && basisDescriptor >= 0 && !basisIsOther
         while true {
             let token = try reader.int32()
             if token == 0 { break }
