@@ -10,8 +10,7 @@ enum UnsupportedOptions {
     static let names: Set<String> = [
         "acls", "xattrs", "fake-super", "iconv", "usermap", "groupmap", "chown", "compress", "old-compress",
         "new-compress", "compress-level", "compress-threads",
-        "copy-devices", "write-devices", "read-batch", "write-batch", "only-write-batch", "copy-as", "stop-after",
-        "stop-at", "confine-root", "insecure-links", "drop-D", "open-noatime",
+        "read-batch", "write-batch", "only-write-batch",
     ]
     /// Oldest protocol that is spoken.
     static let oldestProtocol: Int32 = 30

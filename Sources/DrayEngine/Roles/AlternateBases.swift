@@ -15,6 +15,8 @@ struct AlternatePlace: Sendable {
         case byOwner(trusting: Bool)
     }
     var path: Bytes
+    /// The path as messages show it.
+    var shown: Bytes
     var anchor: Int32
     var resolver: Resolver
 
@@ -106,7 +108,7 @@ extension Destination {
         for given in options.alternateDirectories {
             var path = given
             while path.count > 1 && path.last == UInt8(ascii: "/") { path.removeLast() }
-            let (place, shown) = locate(path)
+            let place = locate(path)
             alternatePlaces.append(place)
             let descriptor = place.open([])
             if descriptor >= 0 {
@@ -114,11 +116,11 @@ extension Destination {
                 continue
             }
             let what: StaticString = descriptor == -ENOTDIR ? " arg is not a dir: " : " arg does not exist: "
-            session.reporter.warning(Bytes(kind.option) + Bytes(what) + shown)
+            session.reporter.warning(Bytes(kind.option) + Bytes(what) + place.shown)
         }
     }
 
-    private func locate(_ path: Bytes) -> (AlternatePlace, shown: Bytes) {
+    private func locate(_ path: Bytes) -> AlternatePlace {
         let isAbsolute = path.first == UInt8(ascii: "/")
         let working = session.environment.workingDirectory
         if session.environment.sanitizesPaths {
@@ -126,19 +128,18 @@ extension Destination {
             var inside = isAbsolute ? path : session.displayDirectory.appendingComponent(path)
             if isAbsolute && inside.hasPrefix(module) { inside.removeFirst(module.count) }
             inside = Self.lexicallyClean(inside, keepsParents: false)
-            let place = AlternatePlace(path: inside, anchor: working, resolver: .confined)
-            return (place, path)
+            return AlternatePlace(path: inside, shown: path, anchor: working, resolver: .confined)
         }
         let resolver = AlternatePlace.Resolver.byOwner(trusting: options.insecureLinks || options.amDaemon)
-        if isAbsolute { return (AlternatePlace(path: path, anchor: working, resolver: resolver), path) }
+        if isAbsolute { return AlternatePlace(path: path, shown: path, anchor: working, resolver: resolver) }
         if root < 0, let assumed = assumedPath {
             // A dry run into a directory that does not exist: `..` can only be resolved by name.
             let clean = Self.lexicallyClean(assumed.appendingComponent(path), keepsParents: true)
             let shown = clean.first == UInt8(ascii: "/") ? clean : session.displayDirectory.appendingComponent(clean)
-            return (AlternatePlace(path: clean, anchor: working, resolver: resolver), shown)
+            return AlternatePlace(path: clean, shown: shown, anchor: working, resolver: resolver)
         }
-        let place = AlternatePlace(path: path, anchor: root, resolver: resolver)
-        return (place, session.displayDirectory.appendingComponent(path))
+        let shown = session.displayDirectory.appendingComponent(path)
+        return AlternatePlace(path: path, shown: shown, anchor: root, resolver: resolver)
     }
 
     /// Removes `.` and resolves `..` by name; what climbs above the start is kept or dropped.

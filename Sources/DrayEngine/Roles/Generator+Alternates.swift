@@ -55,7 +55,10 @@ extension Generator {
             }
             try report(ndx, differences(list, entry, exists: true, status: match.status, base: []))
             if options.removeSourceFiles == 1 && !options.dryRun { writer.queueMessage(.success, value: ndx) }
-            _ = deferHardLink(ndx, list, entry, isComplete: true)
+            // It stays absent, so nothing can be linked to it: members that were passed over for it go on without it.
+            if options.hardLinks > 0, let group = HardLinkGroups.group(list, entry), links.isLast(group, ndx) {
+                try replaceHardLinkLeader(ndx, list, entry)
+            }
             return .done
         case (.same, .link) where options.dryRun || linkAlternate(list, entry, parent, match, replaces: exists):
             try reportLinked(ndx, list, entry, match)
@@ -149,7 +152,7 @@ extension Generator {
             let path = destination.localName ?? list.path(entry)
             session.reporter.systemError(
                 .generator,
-                Bytes("copy_file ") + session.fullName(alternates.places[match.index].path.appendingComponent(path))
+                Bytes("copy_file ") + alternates.places[match.index].shown.appendingComponent(path)
                     + Bytes(" => ") + destination.display(list, entry), code, level: .info)
         }
         return false

@@ -230,7 +230,7 @@ extension Generator {
                 ndx,
                 differences(
                     list, entry.pointee, exists: exists || match != nil, status: match?.status ?? status,
-                    base: exists ? [] : .localChange))
+                    base: exists ? [] : match == nil ? .localChange : [.localChange, .matched]))
         }
         if options.dryRun {
             if exists { try deleteDuring(list, entry.pointee) }

@@ -27,7 +27,9 @@ extension Generator {
         {
             return try skipSize(list, entry.pointee, " is newer", ndx)
         }
-        if exists && !status.isRegular {
+        if exists && status.isDevice && options.writeDevices {
+            status.length = FileSystem.deviceLength(parent, destination.name(list, entry.pointee, name))
+        } else if exists && !status.isRegular {
             if !makeRoom(list, entry.pointee, parent, status, "regular file") { return }
             exists = false
         }
@@ -147,7 +149,7 @@ extension Generator {
         var status = FileStatus()
         let exists =
             FileSystem.status(parent, destination.name(list, entry.pointee, name), follow: false, &status) == 0
-            && status.isRegular
+            && (status.isRegular || status.isDevice && options.writeDevices)
         var partial: PartialPlace.Held?
         defer { partial?.close() }
         let match = exists ? nil : alternate(list, entry.pointee, basisOnly: true)
@@ -197,7 +199,7 @@ extension Generator {
         var status = FileStatus()
         guard descriptor >= 0, !whole || options.append != .off,
             FileSystem.status(descriptor: descriptor, &status) == 0,
-            status.isRegular
+            status.isRegular || isWrittenDevice(descriptor, &status)
         else { return try SumHead().write(to: writer) }
         guard
             let head = SumHead.forBasis(
@@ -213,6 +215,13 @@ extension Generator {
         // Earlier requests must not wait for the sums of a large file.
         if status.length > 1 << 20 { try flush() }
         try sendSums(descriptor, head)
+    }
+
+    /// A device whose contents are replaced; its length is what it holds.
+    private func isWrittenDevice(_ descriptor: Int32, _ status: inout FileStatus) -> Bool {
+        guard status.isDevice && options.writeDevices else { return false }
+        status.length = FileSystem.deviceLength(descriptor)
+        return true
     }
 
     /// Opens what block sums are to be made of; negative if there is nothing.

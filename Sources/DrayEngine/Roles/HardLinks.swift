@@ -84,14 +84,12 @@ extension Generator {
     }
 
     /// A member without any basis is passed over for a later one; true if that happened.
-    ///
-    /// - Parameter isComplete: the member needs no data (`--compare-dest`), whatever becomes of the others.
-    func deferHardLink(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, isComplete: Bool = false) -> Bool {
+    func deferHardLink(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry) -> Bool {
         guard options.hardLinks > 0, let number = HardLinkGroups.group(list, entry), !links.isLast(number, ndx) else {
             return false
         }
         links.groups[number, default: HardLinkGroups.Group()].deferred.append(ndx)
-        if !isComplete || !options.dryRun { noteWaiting(ndx) }
+        noteWaiting(ndx)
         return true
     }
 
@@ -153,12 +151,25 @@ extension Generator {
             if options.removeSourceFiles == 1 && !options.dryRun { writer.queueMessage(.success, value: ndx) }
             return
         }
+        // A member that an alternate directory has under its own name is compared with that.
+        let match = exists ? nil : alternate(list, entry)
+        func reportLink(_ isKnown: Bool, _ status: FileStatus) throws(TransferFailure) {
+            var known = isKnown
+            var shown = status
+            if let match, alternates.kind == .link
+                ? match.status.inode == leader.inode && match.status.device == leader.device
+                : match.level >= .sameContent
+            {
+                known = true
+                shown = match.status
+            }
+            let flags = differences(
+                list, entry, exists: known, status: shown, base: .localChange, xname: finished.path)
+            try report(ndx, flags, xname: finished.path)
+        }
         let sameKind = exists && status.type == list.mode(entry) & FileType.mask
         if options.dryRun {
-            return try report(
-                ndx,
-                differences(list, entry, exists: sameKind, status: status, base: .localChange, xname: finished.path),
-                xname: finished.path)
+            return try reportLink(sameKind, status)
         }
         if parent < 0 || source < 0 { return }
         if exists && status.isDirectory && !makeRoom(list, entry, parent, status, "hard link") { return }
@@ -176,9 +187,7 @@ extension Generator {
                 code)
             return
         }
-        try report(
-            ndx, differences(list, entry, exists: sameKind, status: status, base: .localChange, xname: finished.path),
-            xname: finished.path)
+        try reportLink(sameKind, status)
         if options.removeSourceFiles == 1 { writer.queueMessage(.success, value: ndx) }
     }
 }

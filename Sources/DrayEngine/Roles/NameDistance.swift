@@ -24,11 +24,11 @@ enum NameDistance {
     static func between(_ a: ArraySlice<UInt8>, _ b: ArraySlice<UInt8>, limit: UInt32?) -> UInt32 {
         if let limit, UInt64((a.count - b.count).magnitude) * UInt64(unit) > UInt64(limit) { return tooFar }
         if a.isEmpty || b.isEmpty { return (a + b).reduce(0) { $0 + unit + UInt32($1) } }
-        var row: [UInt32] = [0]
-        for byte in b { row.append(row.last! + unit + UInt32(byte)) }
+        // Compatibility: at the very beginning a skipped character costs the unit alone.
+        var row = (0...UInt32(b.count)).map { $0 * unit }
         for left in a {
             var diagonal = row[0]
-            row[0] += unit + UInt32(left)
+            row[0] += unit
             for (index, right) in b.enumerated() {
                 let difference = left == right ? 0 : unit + UInt32(max(left, right) - min(left, right))
                 let replaced = diagonal + difference
@@ -55,19 +55,23 @@ enum NameDistance {
             end -= 1
         }
         var remembered = name[end..<end]
+        var isLast = true
         while let position = name[start..<end].lastIndex(of: dot), position > start {
             let part = name[position..<end]
-            if part.count == 1 { break }
+            if part.count == 1 { return part }
             end = position
-            if ignoredSuffixes.contains(where: { part.elementsEqual($0) }) { continue }
-            if hadTilde && part.count > 2 && part[position + 1] == UInt8(ascii: "~")
-                && part[position + 2].isASCIIDigit
-            {
-                continue
-            }
+            defer { isLast = false }
+            if isLast && isBackupMark(part, hadTilde: hadTilde) { continue }
             if !part.dropFirst().allSatisfy(\.isASCIIDigit) { return part }
             remembered = part
         }
         return remembered
+    }
+
+    /// Only the last part may mark a backup: `.~N` before a tilde, or one of the usual words.
+    private static func isBackupMark(_ part: ArraySlice<UInt8>, hadTilde: Bool) -> Bool {
+        if !hadTilde { return ignoredSuffixes.contains { part.elementsEqual($0) } }
+        return part.count > 2 && part[part.startIndex + 1] == UInt8(ascii: "~")
+            && part.dropFirst(2).allSatisfy(\.isASCIIDigit)
     }
 }

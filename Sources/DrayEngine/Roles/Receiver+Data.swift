@@ -15,10 +15,10 @@ extension Receiver {
     /// Reads sum head, tokens and file sum, writing to `descriptor`.
     func receiveData(
         _ descriptor: Int32, _ basisDescriptor: Int32, _ basisLength: Int64, _ list: FileSegment, _ entry: FileEntry,
-        _ record: ItemRecord, inPlace: Bool, basisIsOther: Bool, isRedo: Bool, preallocateOld: Int64
+        _ record: ItemRecord, inPlace: Bool, basisIsOther: Bool, isDevice: Bool, isRedo: Bool, preallocateOld: Int64
     ) throws(TransferFailure) -> Verification {
         let head = try SumHead.read(from: reader, digestLength: session.transferChecksum.digestLength)
-        if options.preallocate && entry.length > 0 && (!inPlace || entry.length > preallocateOld) {
+        if options.preallocate && !isDevice && entry.length > 0 && (!inPlace || entry.length > preallocateOld) {
             let keepSize: Int32 = options.sparse ? 0 : 1
             if dray_fallocate(descriptor, keepSize, 0, off_t(entry.length)) != 0 {
                 session.reporter.systemError(
@@ -54,7 +54,7 @@ extension Receiver {
             try copyBlock(-(token + 1), head, basisDescriptor, skipsMatches, list, entry)
             progress.advance(output.offset)
         }
-        let (code, truncateCode) = output.finish(truncate: inPlace || options.preallocate)
+        let (code, truncateCode) = output.finish(truncate: !isDevice && (inPlace || options.preallocate), device: isDevice)
         if code != 0 { throw writeFailure(list, entry, code) }
         if truncateCode != 0 {
             session.reporter.systemError(

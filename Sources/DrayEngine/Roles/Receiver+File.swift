@@ -19,12 +19,17 @@ extension Receiver {
         var isInPlace = false
         /// The partial file itself is being completed.
         var isPartialFile = false
+        /// `--write-devices`: never truncated.
+        var isDevice = false
     }
 
     private func opened(_ directory: Int32, _ name: UnsafePointer<CChar>, _ status: inout FileStatus) -> Int32 {
         let descriptor = FileSystem.open(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
         if descriptor < 0 { return descriptor }
-        if FileSystem.status(descriptor: descriptor, &status) != 0 || !(status.isRegular || status.isDirectory) {
+        let code = FileSystem.status(descriptor: descriptor, &status)
+        if code == 0 && status.isDevice && options.writeDevices {
+            status.length = FileSystem.deviceLength(descriptor)
+        } else if code != 0 || !(status.isRegular || status.isDirectory) {
             _ = FileSystem.close(descriptor)
             return -ENOENT
         }
@@ -101,7 +106,7 @@ extension Receiver {
         do throws(TransferFailure) {
             outcome = try receiveData(
                 target.descriptor, basisDescriptor, basisStatus.length, list, entry.pointee, record,
-                inPlace: target.isInPlace || target.isPartialFile, basisIsOther: isOther,
+                inPlace: target.isInPlace || target.isPartialFile, basisIsOther: isOther, isDevice: target.isDevice,
                 isRedo: isRedo, preallocateOld: existing.length)
         } catch {
             keepInterrupted(&target, list, entry.pointee, parent, mode)
@@ -180,7 +185,10 @@ extension Receiver {
                     .receiver, Bytes("open ") + destination.display(list, entry) + Bytes(" failed"), -descriptor)
                 return nil
             }
-            return Target(descriptor: descriptor, directory: parent, isInPlace: true)
+            var target = Target(descriptor: descriptor, directory: parent, isInPlace: true)
+            var now = FileStatus()
+            target.isDevice = FileSystem.status(descriptor: descriptor, &now) == 0 && now.isDevice
+            return target
         }
         var directory = parent
         var hidden = true

@@ -81,7 +81,7 @@ extension Generator {
                 let status = candidate.status
                 if destination.sameTime(entry.mtime, entry.nanoseconds, status.mtime, status.mtimeNanoseconds) {
                     if options.debug[.fuzzy] >= 2 {
-                        session.reporter.info(Bytes("fuzzy size/modtime match for ") + candidate.name)
+                        session.reporter.info(Bytes("fuzzy size/modtime match for ") + shown(place, id, candidate.name))
                     }
                     return select(SimilarNames.Found(place: place, name: candidate.name), list, entry)
                 }
@@ -97,7 +97,7 @@ extension Generator {
                     let fraction = String(distance & 0xFFFF)
                     let padded = String(repeating: "0", count: 5 - fraction.count) + fraction
                     session.reporter.info(
-                        Bytes("fuzzy distance for ") + candidate.name + Bytes(text: " = \(distance >> 16).\(padded)"))
+                        Bytes("fuzzy distance for ") + shown(place, id, candidate.name) + Bytes(text: " = \(distance >> 16).\(padded)"))
                 }
                 if distance <= limit {
                     limit = distance
@@ -108,9 +108,16 @@ extension Generator {
         return best.map { select($0, list, entry) }
     }
 
+    /// A candidate as messages name it.
+    private func shown(_ place: Int, _ directory: Int32, _ name: Bytes) -> Bytes {
+        let prefix = place == 0 ? [] : alternates.places[place - 1].shown
+        return prefix.appendingComponent(Bytes(destination.paths.path(directory))).appendingComponent(name)
+    }
+
     private func select(_ found: SimilarNames.Found, _ list: FileSegment, _ entry: FileEntry) -> SimilarNames.Found {
         if options.debug[.fuzzy] >= 1 {
-            session.reporter.info(Bytes("fuzzy basis selected for ") + list.path(entry) + Bytes(": ") + found.name)
+            session.reporter.info(Bytes("fuzzy basis selected for ") + list.path(entry) + Bytes(": ")
+                    + shown(found.place, entry.directory, found.name))
         }
         return found
     }
