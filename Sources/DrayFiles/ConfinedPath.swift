@@ -146,7 +146,8 @@ public final class DirectoryCache {
         var path = paths.path(id)
         while path.count > 0 && path[0] == UInt8(ascii: "/") { path = UnsafeRawBufferPointer(rebasing: path[1...]) }
         let descriptor =
-            open.map { $0(Bytes(path)) } ?? ConfinedPath.openDirectory(rootDescriptor(paths.root(id)), name.cString(path))
+            open.map { $0(Bytes(path)) }
+            ?? ConfinedPath.openDirectory(rootDescriptor(paths.root(id)), name.cString(path))
         if descriptor < 0 { return descriptor }
         if slots.count >= capacity {
             var oldest = 0

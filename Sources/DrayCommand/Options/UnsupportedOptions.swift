@@ -10,7 +10,7 @@ enum UnsupportedOptions {
     static let names: Set<String> = [
         "acls", "xattrs", "fake-super", "iconv", "usermap", "groupmap", "chown", "compress", "old-compress",
         "new-compress", "compress-level", "compress-threads",
-        "read-batch", "write-batch", "only-write-batch",
+        "read-batch", "write-batch", "only-write-batch", "copy-as", "confine-root",
     ]
     /// Oldest protocol that is spoken.
     static let oldestProtocol: Int32 = 30

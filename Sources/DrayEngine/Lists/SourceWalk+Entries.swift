@@ -205,7 +205,9 @@ extension SourceWalk {
         entry.inode = status.inode
         entry.linkCount = status.linkCount
         var digest = Bytes()
-        if let hasher, status.isRegular, options.copyDevices || mode & FileType.mask == FileType.regular { digest = fileDigest(hasher, anchor, name) }
+        if let hasher, status.isRegular, options.copyDevices || mode & FileType.mask == FileType.regular {
+            digest = fileDigest(hasher, anchor, name)
+        }
         let number = try encoder.encode(
             entry, directory: directory, name: name, linkTarget: target, flags: flags, checksum: digest, into: segment)
         if number == nil {

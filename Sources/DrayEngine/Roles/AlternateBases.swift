@@ -115,10 +115,19 @@ extension Destination {
                 _ = FileSystem.close(descriptor)
                 continue
             }
+            if descriptor == -ELOOP, case .byOwner = place.resolver {
+                session.reporter.warning(Bytes(Self.untrustedLink))
+                continue
+            }
             let what: StaticString = descriptor == -ENOTDIR ? " arg is not a dir: " : " arg does not exist: "
             session.reporter.warning(Bytes(kind.option) + Bytes(what) + place.shown)
         }
     }
+
+    private static let untrustedLink: StaticString = """
+        refusing to follow a symlink owned by an untrusted user; use --insecure-links locally or "insecure links = yes" \
+        in a daemon module ONLY if every path component is trusted
+        """
 
     private func locate(_ path: Bytes) -> AlternatePlace {
         let isAbsolute = path.first == UInt8(ascii: "/")

@@ -133,7 +133,8 @@ final class Destination: @unchecked Sendable {
             let inside = Bytes(relative.drop { $0 == UInt8(ascii: "/") })
             descriptor = ConfinedPath.openDirectory(base, buffer.cString(inside))
         } else {
-            descriptor = FileSystem.open(base, buffer.cString(relative), O_RDONLY | O_DIRECTORY)
+            descriptor = OperatorFile.open(
+                relative, flags: O_RDONLY | O_DIRECTORY, anchor: base, trusting: options.insecureLinks)
         }
         if descriptor < 0 {
             throw failure(
@@ -348,7 +349,8 @@ final class Destination: @unchecked Sendable {
         if code == ENOENT { throw session.fail(.syntax, "The temp-dir does not exist: \(temp.displayText)") }
         if code != 0 { throw failure(.fileIO, Bytes("Failed to stat temp-dir ") + temp, code) }
         if !status.isDirectory { throw session.fail(.syntax, "The temp-dir is not a directory: \(temp.displayText)") }
-        openedTemp = temp.withCString { FileSystem.open(root, $0, O_RDONLY | O_DIRECTORY) }
+        openedTemp = OperatorFile.open(
+            temp, flags: O_RDONLY | O_DIRECTORY, anchor: root, trusting: options.insecureLinks || options.amDaemon)
     }
 
     /// Descriptor of `--temp-dir`.

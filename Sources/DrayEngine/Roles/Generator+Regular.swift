@@ -187,7 +187,8 @@ extension Generator {
             if options.hardLinks > 0 && entry.flags.contains(.hardLinked) { try finishHardLinks(ndx, list, entry) }
             return
         }
-        if case .destination = basis, options.backup, options.updatesInPlace, !redo, backupInPlace(list, entry, parent) {
+        if case .destination = basis, options.backup, options.updatesInPlace, !redo, backupInPlace(list, entry, parent)
+        {
             record.basisType = BasisType.backup
             record.flags.insert(.basisTypeFollows)
         }

@@ -156,9 +156,10 @@ extension Generator {
         func reportLink(_ isKnown: Bool, _ status: FileStatus) throws(TransferFailure) {
             var known = isKnown
             var shown = status
-            if let match, alternates.kind == .link
-                ? match.status.inode == leader.inode && match.status.device == leader.device
-                : match.level >= .sameContent
+            if let match,
+                alternates.kind == .link
+                    ? match.status.inode == leader.inode && match.status.device == leader.device
+                    : match.level >= .sameContent
             {
                 known = true
                 shown = match.status

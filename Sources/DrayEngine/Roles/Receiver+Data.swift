@@ -54,7 +54,8 @@ extension Receiver {
             try copyBlock(-(token + 1), head, basisDescriptor, skipsMatches, list, entry)
             progress.advance(output.offset)
         }
-        let (code, truncateCode) = output.finish(truncate: !isDevice && (inPlace || options.preallocate), device: isDevice)
+        let (code, truncateCode) = output.finish(
+            truncate: !isDevice && (inPlace || options.preallocate), device: isDevice)
         if code != 0 { throw writeFailure(list, entry, code) }
         if truncateCode != 0 {
             session.reporter.systemError(

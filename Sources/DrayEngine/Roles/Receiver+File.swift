@@ -77,7 +77,8 @@ extension Receiver {
         case BasisType.destination: break
         default: basisDescriptor = try openOtherBasis(list, entry.pointee, record, parent, &basisStatus)
         }
-        let isOther = basisDescriptor >= 0 && record.basisType != BasisType.partialDirectory
+        let isOther =
+            basisDescriptor >= 0 && record.basisType != BasisType.partialDirectory
             && record.basisType != BasisType.backup
         if basisDescriptor < 0 && record.basisType != BasisType.backup {
             basisDescriptor = opened(parent, cName, &basisStatus)

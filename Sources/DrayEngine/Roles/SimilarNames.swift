@@ -97,7 +97,8 @@ extension Generator {
                     let fraction = String(distance & 0xFFFF)
                     let padded = String(repeating: "0", count: 5 - fraction.count) + fraction
                     session.reporter.info(
-                        Bytes("fuzzy distance for ") + shown(place, id, candidate.name) + Bytes(text: " = \(distance >> 16).\(padded)"))
+                        Bytes("fuzzy distance for ") + shown(place, id, candidate.name)
+                            + Bytes(text: " = \(distance >> 16).\(padded)"))
                 }
                 if distance <= limit {
                     limit = distance
@@ -116,7 +117,8 @@ extension Generator {
 
     private func select(_ found: SimilarNames.Found, _ list: FileSegment, _ entry: FileEntry) -> SimilarNames.Found {
         if options.debug[.fuzzy] >= 1 {
-            session.reporter.info(Bytes("fuzzy basis selected for ") + list.path(entry) + Bytes(": ")
+            session.reporter.info(
+                Bytes("fuzzy basis selected for ") + list.path(entry) + Bytes(": ")
                     + shown(found.place, entry.directory, found.name))
         }
         return found
