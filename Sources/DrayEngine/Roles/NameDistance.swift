@@ -56,22 +56,27 @@ enum NameDistance {
         }
         var remembered = name[end..<end]
         var isLast = true
+        var expectsNumber = hadTilde
         while let position = name[start..<end].lastIndex(of: dot), position > start {
             let part = name[position..<end]
             if part.count == 1 { return part }
             end = position
-            defer { isLast = false }
-            if isLast && isBackupMark(part, hadTilde: hadTilde) { continue }
+            let marksBackup = isLast && !hadTilde && ignoredSuffixes.contains { part.elementsEqual($0) }
+            isLast = false
+            if marksBackup { continue }
+            if expectsNumber && isBackupNumber(part) {
+                expectsNumber = false
+                continue
+            }
             if !part.dropFirst().allSatisfy(\.isASCIIDigit) { return part }
             remembered = part
         }
         return remembered
     }
 
-    /// Only the last part may mark a backup: `.~N` before a tilde, or one of the usual words.
-    private static func isBackupMark(_ part: ArraySlice<UInt8>, hadTilde: Bool) -> Bool {
-        if !hadTilde { return ignoredSuffixes.contains { part.elementsEqual($0) } }
-        return part.count > 2 && part[part.startIndex + 1] == UInt8(ascii: "~")
+    /// `.~N`, of `NAME.~N~`.
+    private static func isBackupNumber(_ part: ArraySlice<UInt8>) -> Bool {
+        part.count > 2 && part[part.startIndex + 1] == UInt8(ascii: "~")
             && part.dropFirst(2).allSatisfy(\.isASCIIDigit)
     }
 }
