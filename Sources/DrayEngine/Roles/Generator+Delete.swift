@@ -210,8 +210,8 @@ extension Generator {
                 isEmpty = false
                 continue
             }
-            if status.isDirectory && status.device != device {
-                if options.info[.mount] >= 1 { session.reporter.info(Bytes("cannot delete mount point: ") + full) }
+            // Compatibility: only the parent that stays is mentioned; without -x nothing stops at a mount point.
+            if options.oneFileSystem > 0 && status.isDirectory && status.device != device {
                 isEmpty = false
                 continue
             }
