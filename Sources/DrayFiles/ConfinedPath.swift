@@ -160,6 +160,13 @@ public final class DirectoryCache {
         return descriptor
     }
 
+    /// Forgets everything but directory `id`, whose descriptor somebody still uses.
+    public func removeAll(keeping id: Int32) {
+        for slot in slots where slot.id != id { _ = FileSystem.close(slot.descriptor) }
+        slots.removeAll { $0.id != id }
+        last = slots.last ?? Slot(id: -1, descriptor: -1, age: 0)
+    }
+
     /// Forgets everything, because directories were replaced or permissions changed.
     public func removeAll() {
         for slot in slots { _ = FileSystem.close(slot.descriptor) }

@@ -243,7 +243,7 @@ extension Generator {
             if try deleteItem(
                 parent, itemName, list.path(entry), status, device: status.device, isMakingRoom: true, isLimited: false)
             {
-                if status.isDirectory { cache.removeAll() }
+                if status.isDirectory { cache.removeAll(keeping: entry.directory) }
                 return true
             }
         } catch {
