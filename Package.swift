@@ -101,7 +101,7 @@ let package = Package(
         tests("DrayFiltersTests", ["DrayCore", "DrayFilters"]),
         tests("DrayFilesTests", ["DrayCore", "DrayFiles"]),
         tests("DrayTransportTests", ["DrayCore", "DrayTransport"]),
-        tests("DrayDaemonTests", ["DrayCore", "DrayDaemon", "DrayDelta", "DrayTransport", "CDraySystem"]),
+        tests("DrayDaemonTests", ["DrayCore", "DrayDaemon", "DrayDelta", "DrayFiles", "DrayTransport", "CDraySystem"]),
         tests("DrayCommandTests", ["DrayCore", "DrayCommand"]),
         tests("DrayMigrateTests", ["DrayMigrate"]),
         tests("DrayTests", ["Dray"]),

@@ -119,6 +119,12 @@ public struct TransferOptions: Sendable {
     public var fuzzy = 0
     public var alternateKind: AlternateKind?
     public var alternateDirectories: [Bytes] = []
+    /// `--insecure-links`: symlinks of anybody are followed in paths that the operator named.
+    public var insecureLinks = false
+    /// `--stop-after`, `--stop-at`: seconds of the epoch at which the run ends.
+    public var stopAt: Int64?
+    /// `--confine-root`: those paths must lead inside this directory.
+    public var confineRoot: Bytes?
 
     // MARK: How they are written
     public var dryRun = false

@@ -112,6 +112,7 @@ final class SideRun {
 
     func run(_ body: (SideRun) throws(TransferFailure) -> Void) -> ExitCode {
         let writer = session.writer
+        session.startStopClock()
         session.reader.beforeWaiting = { () throws(TransferFailure) in try writer.flush() }
         do throws(TransferFailure) {
             try body(self)

@@ -96,6 +96,21 @@ public final class Session: @unchecked Sendable {
         channel.cancel()
     }
 
+    /// `--stop-after`, `--stop-at`: ends the run at that moment, like a silent connection would.
+    func startStopClock() {
+        guard let moment = options.stopAt, !(options.isLocal && options.amServer) else { return }
+        // Not joined: it looks at the clock and goes with the session.
+        _ = RoleThread(stackBytes: 128 * 1024) { [weak self] in
+            while Int64(time(nil)) < moment {
+                if self == nil { return }
+                usleep(200_000)
+            }
+            guard let self else { return }
+            self.reporter.error(Bytes("stopping at requested limit"))
+            self.interrupt(.timeout)
+        }
+    }
+
     var interruption: ExitCode? {
         let code = stopRequest.load(ordering: .relaxed)
         return code == 0 ? nil : ExitCode(rawValue: code)

@@ -107,6 +107,8 @@ public final class DirectoryCache {
     private let paths: PathTable
     /// Anchor of each source root; receivers have one.
     private let rootDescriptor: (Int32) -> Int32
+    /// Opens a path by rules of its own instead of confining it to the anchor.
+    private let open: ((Bytes) -> Int32)?
     private let name = NameBuffer()
     private var last = Slot(id: -1, descriptor: -1, age: 0)
 
@@ -114,6 +116,15 @@ public final class DirectoryCache {
         self.paths = paths
         self.capacity = capacity
         self.rootDescriptor = rootDescriptor
+        open = nil
+    }
+
+    /// - Parameter open: opens a directory by its path from the table; −errno on failure.
+    public init(paths: PathTable, capacity: Int, open: @escaping (Bytes) -> Int32) {
+        self.paths = paths
+        self.capacity = capacity
+        rootDescriptor = { _ in -1 }
+        self.open = open
     }
 
     deinit { removeAll() }
@@ -134,7 +145,9 @@ public final class DirectoryCache {
         }
         var path = paths.path(id)
         while path.count > 0 && path[0] == UInt8(ascii: "/") { path = UnsafeRawBufferPointer(rebasing: path[1...]) }
-        let descriptor = ConfinedPath.openDirectory(rootDescriptor(paths.root(id)), name.cString(path))
+        let descriptor =
+            open.map { $0(Bytes(path)) }
+            ?? ConfinedPath.openDirectory(rootDescriptor(paths.root(id)), name.cString(path))
         if descriptor < 0 { return descriptor }
         if slots.count >= capacity {
             var oldest = 0
@@ -145,6 +158,13 @@ public final class DirectoryCache {
         last = Slot(id: id, descriptor: descriptor, age: clock)
         slots.append(last)
         return descriptor
+    }
+
+    /// Forgets everything but directory `id`, whose descriptor somebody still uses.
+    public func removeAll(keeping id: Int32) {
+        for slot in slots where slot.id != id { _ = FileSystem.close(slot.descriptor) }
+        slots.removeAll { $0.id != id }
+        last = slots.last ?? Slot(id: -1, descriptor: -1, age: 0)
     }
 
     /// Forgets everything, because directories were replaced or permissions changed.

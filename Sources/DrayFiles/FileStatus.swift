@@ -47,6 +47,7 @@ public struct FileStatus: Sendable {
     public var type: UInt32 { mode & FileType.mask }
     public var isDirectory: Bool { type == FileType.directory }
     public var isRegular: Bool { type == FileType.regular }
+    public var isDevice: Bool { type == FileType.characterDevice || type == FileType.blockDevice }
     public var isSymlink: Bool { type == FileType.symlink }
     public var permissions: UInt32 { mode & 0o7777 }
 }
@@ -274,6 +275,21 @@ public enum FileSystem {
 
     public static func seek(_ descriptor: Int32, to offset: Int64) -> Int32 {
         lseek(descriptor, off_t(offset), SEEK_SET) < 0 ? errno : 0
+    }
+
+    /// Bytes a device holds, found by seeking; 0 if it cannot tell. The offset is 0 afterwards.
+    public static func deviceLength(_ descriptor: Int32) -> Int64 {
+        let end = lseek(descriptor, 0, SEEK_END)
+        _ = lseek(descriptor, 0, SEEK_SET)
+        return max(0, Int64(end))
+    }
+
+    /// The same for a device that is not open.
+    public static func deviceLength(_ directory: Int32, _ name: UnsafePointer<CChar>) -> Int64 {
+        let descriptor = open(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+        if descriptor < 0 { return 0 }
+        defer { _ = close(descriptor) }
+        return deviceLength(descriptor)
     }
 
     /// Effective user id of this process.

@@ -119,7 +119,9 @@ struct OptionState: Sendable {
         case .copyUnsafeLinks: options.copyUnsafeLinks = true
         case .safeLinks: options.safeLinks = true
         case .mungeLinks: options.mungeLinks = isOn
-        case .insecureLinks: client.insecureLinks = isOn
+        case .insecureLinks:
+            client.insecureLinks = isOn
+            options.insecureLinks = isOn
         case .copyDirlinks: options.copyDirlinks = true
         case .keepDirlinks: options.keepDirlinks = true
         case .hardLinks: options.hardLinks = counted(options.hardLinks)
@@ -258,7 +260,9 @@ struct OptionState: Sendable {
         case .include: client.filters.append(.include(value))
         case .excludeFrom: client.filters.append(.excludeFrom(value))
         case .includeFrom: client.filters.append(.includeFrom(value))
-        case .confineRoot: client.confineRoot = value
+        case .confineRoot:
+            client.confineRoot = value
+            options.confineRoot = value
         case .rsh: if options.amServer { options.clientInfo = value } else { client.rsh = value }
         case .tlsCA: client.tlsCA = value
         case .tlsCertificate: client.tlsCertificate = value
@@ -306,6 +310,13 @@ struct OptionState: Sendable {
             guard let minutes = parseDecimal(digits), minutes > 0, minutes < 1 << 50 else {
                 throw complaint(Bytes("invalid --stop-after value: ") + value)
             }
+            options.stopAt = StopTime.now + Int64(minutes) * 60
+        case .stopAt:
+            guard let moment = StopTime.parse(value, now: StopTime.now) else {
+                throw complaint(Bytes("invalid --stop-at format: ") + value)
+            }
+            if moment <= StopTime.now { throw complaint(Bytes("--stop-at time is not in the future: ") + value) }
+            options.stopAt = moment
         case .outbuf:
             switch value.first?.asciiLowercased {
             case UInt8(ascii: "n"), UInt8(ascii: "u"): client.outputBuffering = OutputBuffering.none

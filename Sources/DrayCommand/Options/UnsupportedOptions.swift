@@ -9,9 +9,8 @@ enum UnsupportedOptions {
     /// Long names (as the option table has them first).
     static let names: Set<String> = [
         "acls", "xattrs", "fake-super", "usermap", "groupmap", "chown", "compress", "old-compress",
-        "new-compress", "compress-level", "compress-threads", "compare-dest", "copy-dest", "link-dest", "fuzzy",
-        "copy-devices", "write-devices", "read-batch", "write-batch", "only-write-batch", "copy-as", "stop-after",
-        "stop-at", "confine-root", "insecure-links", "drop-D", "open-noatime",
+        "new-compress", "compress-level", "compress-threads",
+        "read-batch", "write-batch", "only-write-batch", "copy-as", "confine-root",
     ]
     /// Oldest protocol that is spoken.
     static let oldestProtocol: Int32 = 27

@@ -175,11 +175,11 @@ struct ItemFormat: Sendable {
 
     private func target(_ item: ItemReport, _ width: Int, _ leftAligned: Bool) -> Bytes {
         let isSymlink = item.mode & FileType.mask == FileType.symlink
-        if isSymlink && !item.linkTarget.isEmpty {
-            return Bytes(" -> ") + Self.pad(item.linkTarget, width, leftAligned)
-        }
         if item.flags.contains(.xnameFollows) && !item.xname.isEmpty && !item.flags.contains(.transfer) {
             return Bytes(" => ") + Self.pad(item.xname, width, leftAligned)
+        }
+        if isSymlink && !item.linkTarget.isEmpty {
+            return Bytes(" -> ") + Self.pad(item.linkTarget, width, leftAligned)
         }
         return width > 0 ? Bytes(repeating: 0x20, count: width + 4) : []
     }

@@ -4,6 +4,7 @@
 
 import CDraySystem
 import DrayCore
+import DrayFiles
 import Glibc
 
 /// Range locks on a lock file, four bytes for each connection.

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayFiles
 import Glibc
 
 /// The session ends here; everything there is to say was said and logged.

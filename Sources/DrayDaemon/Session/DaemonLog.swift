@@ -4,6 +4,7 @@
 
 import CDraySystem
 import DrayCore
+import DrayFiles
 import Glibc
 
 /// Where log lines go. Thread-safe.

@@ -4,6 +4,7 @@
 
 import CDraySystem
 import DrayCore
+import DrayFiles
 import Glibc
 
 /// A refusal of this phase: what the client and what the log are told.

@@ -151,8 +151,10 @@ enum LogFormat {
             let path = item.sourceDirectory.appendingComponent(item.name)
             return Bytes(path.drop { $0 == UInt8(ascii: "/") })
         case UInt8(ascii: "L"):
-            if !item.linkTarget.isEmpty { return Bytes(" -> ") + item.linkTarget }
-            return item.xname.isEmpty || !item.flags.contains(.xnameFollows) ? [] : Bytes(" => ") + item.xname
+            if !item.xname.isEmpty && item.flags.contains(.xnameFollows) && !item.flags.contains(.transfer) {
+                return Bytes(" => ") + item.xname
+            }
+            return item.linkTarget.isEmpty ? [] : Bytes(" -> ") + item.linkTarget
         case UInt8(ascii: "B"): return permissions(item.mode)
         case UInt8(ascii: "C"):
             let digits = Bytes("0123456789abcdef")

@@ -176,6 +176,16 @@ extension SourceWalk {
             }
         }
         var length = status.length
+        var status = status
+        if options.copyDevices && status.isDevice {
+            // Its contents are what is sent: it becomes a file that is always newer than any copy.
+            mode = mode & 0o7777 | FileType.regular
+            length = FileSystem.deviceLength(anchor, nameBuffer.cString(name))
+            status.mode = mode
+            status.mtime = Int64(time(nil))
+            status.mtimeNanoseconds = 0
+            status.linkCount = 1
+        }
         var target = Bytes()
         switch status.type {
         case FileType.symlink:
@@ -208,7 +218,9 @@ extension SourceWalk {
         entry.inode = status.inode
         entry.linkCount = status.linkCount
         var digest = Bytes()
-        if let hasher, status.isRegular { digest = fileDigest(hasher, anchor, name) }
+        if let hasher, status.isRegular, options.copyDevices || mode & FileType.mask == FileType.regular {
+            digest = fileDigest(hasher, anchor, name)
+        }
         let number = try encoder.encode(
             entry, directory: directory, name: name, linkTarget: target, flags: flags, checksum: digest, into: segment)
         if number == nil {

@@ -16,6 +16,10 @@ final class Destination: @unchecked Sendable {
     fileprivate(set) var root: Int32 = -1
     /// Replaces the list name when a single file is stored under another name.
     fileprivate(set) var localName: Bytes?
+    /// Where a missing destination of a dry run would be, as typed.
+    private(set) var assumedPath: Bytes?
+    /// `--compare-dest` and its relatives, resolved.
+    var alternatePlaces: [AlternatePlace] = []
     /// The destination directory was made for this run: its entry is reported as new.
     private(set) var wasCreated = false
     let isRoot: Bool
@@ -94,6 +98,7 @@ final class Destination: @unchecked Sendable {
             while path.count > 1 && path.last == UInt8(ascii: "/") { path.removeLast() }
             if options.dryRun {
                 root = -1
+                assumedPath = path
                 announce(.createdDirectory(path), Bytes("created directory ") + path)
                 return
             }
@@ -111,6 +116,7 @@ final class Destination: @unchecked Sendable {
             && FileSystem.status(base, buffer.cString(parentPath), follow: true, &status) == ENOENT
         {
             root = -1
+            assumedPath = parentPath
             return
         }
         try enter(parentPath, "change_dir#3")
@@ -127,7 +133,8 @@ final class Destination: @unchecked Sendable {
             let inside = Bytes(relative.drop { $0 == UInt8(ascii: "/") })
             descriptor = ConfinedPath.openDirectory(base, buffer.cString(inside))
         } else {
-            descriptor = FileSystem.open(base, buffer.cString(relative), O_RDONLY | O_DIRECTORY)
+            descriptor = OperatorFile.open(
+                relative, flags: O_RDONLY | O_DIRECTORY, anchor: base, trusting: options.insecureLinks)
         }
         if descriptor < 0 {
             throw failure(
@@ -315,6 +322,7 @@ final class Destination: @unchecked Sendable {
 
     /// Checks `--temp-dir` and `--backup-dir` before anything is written.
     func check() throws(TransferFailure) {
+        resolveAlternates()
         var status = FileStatus()
         if let backup = options.backupDirectory, root >= 0 {
             let code = backup.withCString { FileSystem.status(root, $0, follow: true, &status) }
@@ -342,7 +350,8 @@ final class Destination: @unchecked Sendable {
         if code == ENOENT { throw session.fail(.syntax, "The temp-dir does not exist: \(temp.displayText)") }
         if code != 0 { throw failure(.fileIO, Bytes("Failed to stat temp-dir ") + temp, code) }
         if !status.isDirectory { throw session.fail(.syntax, "The temp-dir is not a directory: \(temp.displayText)") }
-        openedTemp = temp.withCString { FileSystem.open(root, $0, O_RDONLY | O_DIRECTORY) }
+        openedTemp = OperatorFile.open(
+            temp, flags: O_RDONLY | O_DIRECTORY, anchor: root, trusting: options.insecureLinks || options.amDaemon)
     }
 
     /// Descriptor of `--temp-dir`.

@@ -231,8 +231,8 @@ extension Generator {
                 isEmpty = false
                 continue
             }
-            if status.isDirectory && status.device != device {
-                if options.info[.mount] >= 1 { session.reporter.info(Bytes("cannot delete mount point: ") + full) }
+            // Compatibility: only the parent that stays is mentioned; without -x nothing stops at a mount point.
+            if options.oneFileSystem > 0 && status.isDirectory && status.device != device {
                 isEmpty = false
                 continue
             }
@@ -262,7 +262,7 @@ extension Generator {
             if try deleteItem(
                 parent, itemName, list.path(entry), status, device: status.device, isMakingRoom: true, isLimited: false)
             {
-                if status.isDirectory { cache.removeAll() }
+                if status.isDirectory { cache.removeAll(keeping: entry.directory) }
                 return true
             }
         } catch {

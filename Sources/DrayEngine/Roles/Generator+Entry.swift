@@ -251,8 +251,12 @@ extension Generator {
         }
         let implied = entry.pointee.flags.contains(.impliedDirectory) && !options.impliedDirs
         if !(implied && exists) {
+            let match = exists ? nil : alternateItem(list, entry.pointee) { _, _ in true }
             try report(
-                ndx, differences(list, entry.pointee, exists: exists, status: status, base: exists ? [] : .localChange))
+                ndx,
+                differences(
+                    list, entry.pointee, exists: exists || match != nil, status: match?.status ?? status,
+                    base: exists ? [] : match == nil ? .localChange : [.localChange, .matched]))
         }
         if options.dryRun {
             if exists { try deleteDuring(list, entry.pointee) }
@@ -344,145 +348,4 @@ extension Generator {
     }
 
     private var lastSegment: FileSegment? { nil }
-
-    // MARK: - Symlinks, devices, specials
-
-    private func handleSymlink(
-        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ exists: Bool, _ before: FileStatus
-    ) throws(TransferFailure) {
-        var status = before
-        let target = Bytes(list.linkTarget(entry))
-        if options.safeLinks && SymlinkSafety.isUnsafe(target: target, at: list.path(entry)) {
-            if options.info[.symsafe] >= 1 || options.info[.name] >= 1 {
-                session.reporter.info(
-                    Bytes("ignoring unsafe symlink \"") + list.path(entry) + Bytes("\" -> \"") + target + Bytes("\""))
-            }
-            return
-        }
-        let cName = destination.name(list, entry, name)
-        if exists && status.isSymlink {
-            var code: Int32 = 0
-            if FileSystem.readLink(parent, cName, code: &code) == target {
-                try report(ndx, differences(list, entry, exists: true, status: status, base: []))
-                if !options.dryRun {
-                    destination.setAttributes(
-                        directory: parent, name: cName, list: list, entry: entry, mode: list.mode(entry),
-                        status: &status,
-                        role: .generator)
-                }
-                try finishedLocally(ndx, list, entry)
-                return
-            }
-        }
-        if exists && !clearWay(list, entry, parent, status, "symlink") { return }
-        try report(
-            ndx,
-            differences(
-                list, entry, exists: exists && status.isSymlink, status: status, base: [.localChange, .reportChange]))
-        if options.dryRun { return try finishedLocally(ndx, list, entry) }
-        let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
-            target.withCString { FileSystem.makeSymlink($0, directory, name) }
-        }
-        if code != 0 {
-            session.reporter.systemError(
-                .generator,
-                Bytes("symlink ") + destination.display(list, entry) + Bytes(" -> \"") + target + Bytes("\" failed"),
-                code)
-            return
-        }
-        finishNode(list, entry, parent)
-        try finishedLocally(ndx, list, entry)
-    }
-
-    private func handleNode(
-        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ exists: Bool, _ before: FileStatus
-    ) throws(TransferFailure) {
-        var status = before
-        let mode = list.mode(entry)
-        let type = mode & FileType.mask
-        let extra = list.extra(entry)?.pointee ?? FileExtra()
-        let isDevice = type == FileType.characterDevice || type == FileType.blockDevice
-        let same =
-            exists && status.type == type
-            && (!isDevice || (status.deviceMajor == extra.deviceMajor && status.deviceMinor == extra.deviceMinor))
-        let cName = destination.name(list, entry, name)
-        if same {
-            try report(ndx, differences(list, entry, exists: true, status: status, base: []))
-            if !options.dryRun {
-                destination.setAttributes(
-                    directory: parent, name: cName, list: list, entry: entry,
-                    mode: destination.finalMode(mode, existing: status), status: &status, role: .generator)
-            }
-            try finishedLocally(ndx, list, entry)
-            return
-        }
-        if exists && !clearWay(list, entry, parent, status, isDevice ? "device file" : "special file") { return }
-        try report(
-            ndx,
-            differences(
-                list, entry, exists: exists && status.type == type, status: status, base: [.localChange, .reportChange])
-        )
-        if options.dryRun { return try finishedLocally(ndx, list, entry) }
-        let created = destination.finalMode(mode, existing: nil)
-        let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
-            FileSystem.makeNode(directory, name, mode: created, major: extra.deviceMajor, minor: extra.deviceMinor)
-        }
-        if code != 0 {
-            session.reporter.systemError(
-                .generator, Bytes("mknod ") + destination.display(list, entry) + Bytes(" failed"), code)
-            return
-        }
-        finishNode(list, entry, parent)
-        try finishedLocally(ndx, list, entry)
-    }
-
-    /// Sets attributes of a freshly made symlink or node.
-    private func finishNode(_ list: FileSegment, _ entry: FileEntry, _ parent: Int32) {
-        var status = FileStatus()
-        let cName = destination.name(list, entry, name)
-        guard FileSystem.status(parent, cName, follow: false, &status) == 0 else { return }
-        let mode = status.isSymlink ? status.mode : destination.finalMode(list.mode(entry), existing: nil)
-        destination.setAttributes(
-            directory: parent, name: cName, list: list, entry: entry, mode: mode, status: &status, choice: .exactTime,
-            role: .generator)
-    }
-
-    /// An existing item of another kind: a directory must go first, anything else is replaced by the rename.
-    private func clearWay(
-        _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ status: FileStatus, _ what: StaticString
-    ) -> Bool {
-        if status.isDirectory { return makeRoom(list, entry, parent, status, what) }
-        if options.backup && !options.dryRun {
-            return Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true)
-        }
-        return true
-    }
-
-    /// Makes something under a temporary name and renames it over what is there.
-    func replaceAtomically(
-        _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ replaces: Bool,
-        make: (Int32, UnsafePointer<CChar>) -> Int32
-    ) -> Int32 {
-        let base = destination.localName ?? Bytes(list.name(entry))
-        let cName = destination.name(list, entry, name)
-        guard replaces else { return make(parent, cName) }
-        guard let temporary = base.withUnsafeBytes({ temporaryNames.unused(parent, base: $0) }) else {
-            _ = FileSystem.unlink(parent, cName)
-            return make(parent, cName)
-        }
-        return temporary.withUnsafeBufferPointer { pointer in
-            var code = make(parent, pointer.baseAddress!)
-            if code == 0 {
-                code = FileSystem.rename(parent, pointer.baseAddress!, parent, cName)
-                if code != 0 { _ = FileSystem.unlink(parent, pointer.baseAddress!) }
-            }
-            return code
-        }
-    }
-
-    /// Something was handled without the sender's data.
-    func finishedLocally(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
-        if options.removeSourceFiles == 1 && !options.dryRun { writer.queueMessage(.success, value: ndx) }
-        if options.hardLinks > 0 && entry.flags.contains(.hardLinked) { try finishHardLinks(ndx, list, entry) }
-    }
 }

@@ -11,7 +11,7 @@ import Glibc
 extension Generator {
     func handleRegular(
         _ ndx: Int32, _ list: FileSegment, _ entry: UnsafeMutablePointer<FileEntry>, _ parent: Int32, _ isThere: Bool,
-        _ before: FileStatus
+        _ before: FileStatus, mayDefer: Bool = true
     ) throws(TransferFailure) {
         var exists = isThere
         var status = before
@@ -27,11 +27,18 @@ extension Generator {
         {
             return try skipSize(list, entry.pointee, " is newer", ndx)
         }
-        if exists && !status.isRegular {
+        if exists && status.isDevice && options.writeDevices {
+            status.length = FileSystem.deviceLength(parent, destination.name(list, entry.pointee, name))
+        } else if exists && !status.isRegular {
             if !makeRoom(list, entry.pointee, parent, status, "regular file") { return }
             exists = false
         }
-        var basisType = BasisType.destination
+        var match: AlternateBases.Match?
+        switch try tryAlternates(ndx, list, entry.pointee, parent, exists: exists, status) {
+        case .done: return
+        case .basis(let found): match = found
+        case .nothing: break
+        }
         var partial: PartialPlace.Held?
         defer { partial?.close() }
         var partialStatus = FileStatus()
@@ -64,15 +71,44 @@ extension Generator {
             return try finishedLocally(ndx, list, entry.pointee)
         }
         if options.append != .off && exists && status.length >= entry.pointee.length { return }
-        var flags = differences(
-            list, entry.pointee, exists: exists, status: status,
-            base: options.checksum && exists ? [.transfer, .reportChange] : .transfer)
-        if partial != nil && options.append == .off {
-            basisType = BasisType.partialDirectory
-            flags.insert(.basisTypeFollows)
-        }
+        let basis = chooseBasis(list, entry.pointee, exists: exists, partial: partial, match)
+        if case .none = basis, mayDefer, deferHardLink(ndx, list, entry.pointee) { return }
+        let isKnown = exists || match != nil
+        let flags = differences(
+            list, entry.pointee, exists: isKnown, status: match?.status ?? status,
+            base: options.checksum && isKnown ? [.transfer, .reportChange] : .transfer)
         links.lead(ndx, list, entry.pointee)
-        try request(ndx, list, entry.pointee, parent, flags, basisType, exists: exists, partial: partial, redo: false)
+        if exists && options.fuzzy > 0 { similarNames.noteUpdated(list, entry.pointee) }
+        try request(ndx, list, entry.pointee, parent, flags, basis, redo: false)
+    }
+
+    /// What a difference is to be made against.
+    enum Basis {
+        case none, destination
+        case partial(PartialPlace.Held)
+        case alternate(AlternateBases.Match)
+        case similar(SimilarNames.Found)
+
+        var type: UInt8 {
+            switch self {
+            case .none, .destination: BasisType.destination
+            case .partial: BasisType.partialDirectory
+            case .alternate(let match): UInt8(match.index)
+            case .similar(let found): BasisType.fuzzy + UInt8(found.place)
+            }
+        }
+    }
+
+    private func chooseBasis(
+        _ list: FileSegment, _ entry: FileEntry, exists: Bool, partial: PartialPlace.Held?,
+        _ match: AlternateBases.Match?
+    ) -> Basis {
+        if let partial, options.append == .off { return .partial(partial) }
+        if exists { return .destination }
+        if options.append != .off { return .none }
+        if let match { return .alternate(match) }
+        if options.fuzzy > 0, let found = findSimilar(list, entry) { return .similar(found) }
+        return .none
     }
 
     private func skipSize(_ list: FileSegment, _ entry: FileEntry, _ what: StaticString, _ ndx: Int32)
@@ -113,11 +149,12 @@ extension Generator {
         var status = FileStatus()
         let exists =
             FileSystem.status(parent, destination.name(list, entry.pointee, name), follow: false, &status) == 0
-            && status.isRegular
+            && (status.isRegular || status.isDevice && options.writeDevices)
         var partial: PartialPlace.Held?
         defer { partial?.close() }
-        var flags = differences(list, entry.pointee, exists: exists, status: status, base: .transfer)
-        var basisType = BasisType.destination
+        let match = exists ? nil : alternate(list, entry.pointee, basisOnly: true)
+        let flags = differences(
+            list, entry.pointee, exists: exists || match != nil, status: match?.status ?? status, base: .transfer)
         if let directory = destination.partialDirectory {
             let place = PartialPlace(
                 root: destination, parent: parent, directory: directory, name: Bytes(list.name(entry.pointee)))
@@ -126,55 +163,44 @@ extension Generator {
                 if FileSystem.status(held.descriptor, otherName.cString(place.name), follow: false, &partialStatus) == 0
                 {
                     partial = held
-                    basisType = BasisType.partialDirectory
-                    flags.insert(.basisTypeFollows)
                 } else {
                     held.close()
                 }
             }
         }
-        try request(ndx, list, entry.pointee, parent, flags, basisType, exists: exists, partial: partial, redo: true)
+        let basis = chooseBasis(list, entry.pointee, exists: exists, partial: partial, match)
+        try request(ndx, list, entry.pointee, parent, flags, basis, redo: true)
     }
 
     private func request(
-        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ wanted: ItemFlags, _ basis: UInt8,
-        exists: Bool, partial: PartialPlace.Held?, redo: Bool
+        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ wanted: ItemFlags, _ basis: Basis,
+        redo: Bool
     ) throws(TransferFailure) {
-        var flags = wanted
-        var basisType = basis
+        var record = ItemRecord(flags: wanted, basisType: basis.type)
+        if case .similar(let found) = basis {
+            record.xname = found.name
+            record.flags.insert(.xnameFollows)
+        }
+        if record.basisType != BasisType.destination { record.flags.insert(.basisTypeFollows) }
         if options.dryRun {
-            try ItemRecord(flags: flags, basisType: basisType).write(ndx, to: writer)
+            try record.write(ndx, to: writer)
             if options.hardLinks > 0 && entry.flags.contains(.hardLinked) { try finishHardLinks(ndx, list, entry) }
             return
         }
-        var descriptor: Int32 = -1
-        if let partial {
-            descriptor = FileSystem.open(
-                partial.descriptor, otherName.cString(Bytes(list.name(entry))), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
-        } else if exists {
-            if options.backup && options.updatesInPlace && !redo {
-                if backupInPlace(list, entry, parent) {
-                    basisType = BasisType.backup
-                    flags.insert(.basisTypeFollows)
-                }
-            }
-            descriptor = FileSystem.open(
-                parent, destination.name(list, entry, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
-            if descriptor < 0 {
-                session.reporter.systemError(
-                    .generator, Bytes("failed to open ") + destination.display(list, entry) + Bytes(", continuing"),
-                    -descriptor,
-                    level: .error)
-            }
+        if case .destination = basis, options.backup, options.updatesInPlace, !redo, backupInPlace(list, entry, parent)
+        {
+            record.basisType = BasisType.backup
+            record.flags.insert(.basisTypeFollows)
         }
+        let descriptor = openBasis(basis, list, entry, parent)
         defer { if descriptor >= 0 { _ = FileSystem.close(descriptor) } }
         noteRequested(ndx)
-        try ItemRecord(flags: flags, basisType: basisType).write(ndx, to: writer)
+        try record.write(ndx, to: writer)
         let whole = options.wholeFile ?? (options.isLocal && options.append == .off)
         var status = FileStatus()
         guard descriptor >= 0, !whole || options.append != .off,
             FileSystem.status(descriptor: descriptor, &status) == 0,
-            status.isRegular
+            status.isRegular || isWrittenDevice(descriptor, &status)
         else { return try SumHead().write(to: writer) }
         guard
             let head = SumHead.forBasis(
@@ -190,6 +216,36 @@ extension Generator {
         // Earlier requests must not wait for the sums of a large file.
         if status.length > 1 << 20 { try flush() }
         try sendSums(descriptor, head)
+    }
+
+    /// A device whose contents are replaced; its length is what it holds.
+    private func isWrittenDevice(_ descriptor: Int32, _ status: inout FileStatus) -> Bool {
+        guard status.isDevice && options.writeDevices else { return false }
+        status.length = FileSystem.deviceLength(descriptor)
+        return true
+    }
+
+    /// Opens what block sums are to be made of; negative if there is nothing.
+    private func openBasis(_ basis: Basis, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32) -> Int32 {
+        let flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK
+        switch basis {
+        case .none: return -1
+        case .partial(let held):
+            return FileSystem.open(held.descriptor, otherName.cString(Bytes(list.name(entry))), flags)
+        case .alternate(let match):
+            return FileSystem.open(match.directory, destination.name(list, entry, otherName), flags)
+        case .similar(let found):
+            let directory = found.place == 0 ? parent : alternates.descriptor(found.place - 1, entry.directory)
+            return directory < 0 ? directory : FileSystem.open(directory, otherName.cString(found.name), flags)
+        case .destination:
+            let descriptor = FileSystem.open(parent, destination.name(list, entry, name), flags)
+            if descriptor < 0 {
+                session.reporter.systemError(
+                    .generator, Bytes("failed to open ") + destination.display(list, entry) + Bytes(", continuing"),
+                    -descriptor, level: .error)
+            }
+            return descriptor
+        }
     }
 
     /// Reads the basis and sends its block sums.

@@ -26,6 +26,8 @@ final class Generator {
     let sumBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
     let filters: FilterWalk
     var links = HardLinkGroups()
+    let alternates: AlternateBases
+    var similarNames = SimilarNames()
 
     /// One list while its transfers are outstanding.
     final class Progress {
@@ -61,6 +63,7 @@ final class Generator {
         options = session.options
         writer = session.writer
         cache = destination.makeCache()
+        alternates = destination.makeAlternates()
         blockHasher = BlockHasher(
             session.transferChecksum, seed: session.checksumSeed,
             seedFirst: session.hashesSeedFirst)

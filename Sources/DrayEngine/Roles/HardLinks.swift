@@ -80,14 +80,17 @@ extension Generator {
             if !options.dryRun { noteWaiting(ndx) }
             return true
         }
-        let isRegular = list.mode(entry) & FileType.mask == FileType.regular
-        if !isRegular { return false }
-        if !exists && !links.isLast(number, ndx) {
-            group.deferred.append(ndx)
-            noteWaiting(ndx)
-            return true
-        }
         return false
+    }
+
+    /// A member without any basis is passed over for a later one; true if that happened.
+    func deferHardLink(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry) -> Bool {
+        guard options.hardLinks > 0, let number = HardLinkGroups.group(list, entry), !links.isLast(number, ndx) else {
+            return false
+        }
+        links.groups[number, default: HardLinkGroups.Group()].deferred.append(ndx)
+        noteWaiting(ndx)
+        return true
     }
 
     /// A member is complete: links the others to it.
@@ -126,7 +129,7 @@ extension Generator {
             parent >= 0
             && FileSystem.status(parent, destination.name(otherList, otherEntry.pointee, name), follow: false, &status)
                 == 0
-        try handleRegular(next, otherList, otherEntry, parent, exists, status)
+        try handleRegular(next, otherList, otherEntry, parent, exists, status, mayDefer: false)
     }
 
     /// Makes one member a link of a finished one.
@@ -148,12 +151,26 @@ extension Generator {
             if options.removeSourceFiles == 1 && !options.dryRun { writer.queueMessage(.success, value: ndx) }
             return
         }
+        // A member that an alternate directory has under its own name is compared with that.
+        let match = exists ? nil : alternate(list, entry)
+        func reportLink(_ isKnown: Bool, _ status: FileStatus) throws(TransferFailure) {
+            var known = isKnown
+            var shown = status
+            if let match,
+                alternates.kind == .link
+                    ? match.status.inode == leader.inode && match.status.device == leader.device
+                    : match.level >= .sameContent
+            {
+                known = true
+                shown = match.status
+            }
+            let flags = differences(
+                list, entry, exists: known, status: shown, base: .localChange, xname: finished.path)
+            try report(ndx, flags, xname: finished.path)
+        }
         let sameKind = exists && status.type == list.mode(entry) & FileType.mask
         if options.dryRun {
-            return try report(
-                ndx,
-                differences(list, entry, exists: sameKind, status: status, base: .localChange, xname: finished.path),
-                xname: finished.path)
+            return try reportLink(sameKind, status)
         }
         if parent < 0 || source < 0 { return }
         if exists && status.isDirectory && !makeRoom(list, entry, parent, status, "hard link") { return }
@@ -171,9 +188,7 @@ extension Generator {
                 code)
             return
         }
-        try report(
-            ndx, differences(list, entry, exists: sameKind, status: status, base: .localChange, xname: finished.path),
-            xname: finished.path)
+        try reportLink(sameKind, status)
         if options.removeSourceFiles == 1 { writer.queueMessage(.success, value: ndx) }
     }
 }

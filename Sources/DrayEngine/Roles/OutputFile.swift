@@ -116,10 +116,10 @@ final class OutputFile {
     }
 
     /// Writes what is buffered and cuts the file to the bytes written, if its length may differ.
-    func finish(truncate: Bool) -> (code: Int32, truncateCode: Int32) {
+    func finish(truncate: Bool, device: Bool = false) -> (code: Int32, truncateCode: Int32) {
         let code = flush()
         if code != 0 { return (code, 0) }
-        return (0, truncate || sparse ? FileSystem.truncate(descriptor: descriptor, offset) : 0)
+        return (0, !device && (truncate || sparse) ? FileSystem.truncate(descriptor: descriptor, offset) : 0)
     }
 }
 

@@ -15,10 +15,10 @@ extension Receiver {
     /// Reads sum head, tokens and file sum, writing to `descriptor`.
     func receiveData(
         _ descriptor: Int32, _ basisDescriptor: Int32, _ basisLength: Int64, _ list: FileSegment, _ entry: FileEntry,
-        _ record: ItemRecord, inPlace: Bool, isRedo: Bool, preallocateOld: Int64
+        _ record: ItemRecord, inPlace: Bool, basisIsOther: Bool, isDevice: Bool, isRedo: Bool, preallocateOld: Int64
     ) throws(TransferFailure) -> Verification {
         let head = try SumHead.read(from: reader, digestLength: session.transferChecksum.digestLength)
-        if options.preallocate && entry.length > 0 && (!inPlace || entry.length > preallocateOld) {
+        if options.preallocate && !isDevice && entry.length > 0 && (!inPlace || entry.length > preallocateOld) {
             let keepSize: Int32 = options.sparse ? 0 : 1
             if dray_fallocate(descriptor, keepSize, 0, off_t(entry.length)) != 0 {
                 session.reporter.systemError(
@@ -32,7 +32,8 @@ extension Receiver {
         if options.append != .off && !isRedo && head.count > 0 && inPlace {
             try takePrefix(head.basisLength, basisDescriptor, descriptor, list, entry)
         }
-        let skipsMatches = inPlace && (basisDescriptor >= 0)
+        // Only what stands in the written file itself can stay where it is.
+        let skipsMatches = inPlace && basisDescriptor >= 0 && !basisIsOther
         while true {
             let token = try reader.int32()
             if token == 0 { break }
@@ -53,7 +54,8 @@ extension Receiver {
             try copyBlock(-(token + 1), head, basisDescriptor, skipsMatches, list, entry)
             progress.advance(output.offset)
         }
-        let (code, truncateCode) = output.finish(truncate: inPlace || options.preallocate)
+        let (code, truncateCode) = output.finish(
+            truncate: !isDevice && (inPlace || options.preallocate), device: isDevice)
         if code != 0 { throw writeFailure(list, entry, code) }
         if truncateCode != 0 {
             session.reporter.systemError(

@@ -19,12 +19,17 @@ extension Receiver {
         var isInPlace = false
         /// The partial file itself is being completed.
         var isPartialFile = false
+        /// `--write-devices`: never truncated.
+        var isDevice = false
     }
 
     private func opened(_ directory: Int32, _ name: UnsafePointer<CChar>, _ status: inout FileStatus) -> Int32 {
         let descriptor = FileSystem.open(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
         if descriptor < 0 { return descriptor }
-        if FileSystem.status(descriptor: descriptor, &status) != 0 || !(status.isRegular || status.isDirectory) {
+        let code = FileSystem.status(descriptor: descriptor, &status)
+        if code == 0 && status.isDevice && options.writeDevices {
+            status.length = FileSystem.deviceLength(descriptor)
+        } else if code != 0 || !(status.isRegular || status.isDirectory) {
             _ = FileSystem.close(descriptor)
             return -ENOENT
         }
@@ -69,13 +74,12 @@ extension Receiver {
                 basisDescriptor = opened(backup.directory, otherName.cString(backup.name), &basisStatus)
                 backup.close()
             }
-        case BasisType.fuzzy...:
-            throw session.fail(
-                .protocolIncompatible, "rsync: refusing malicious fuzzy operation for \(record.xname.displayText)")
-        case ..<BasisType.destination:
-            throw session.fail(.protocolIncompatible, "invalid basis_dir index: \(record.basisType).")
-        default: break
+        case BasisType.destination: break
+        default: basisDescriptor = try openOtherBasis(list, entry.pointee, record, parent, &basisStatus)
         }
+        let isOther =
+            basisDescriptor >= 0 && record.basisType != BasisType.partialDirectory
+            && record.basisType != BasisType.backup
         if basisDescriptor < 0 && record.basisType != BasisType.backup {
             basisDescriptor = opened(parent, cName, &basisStatus)
         }
@@ -103,7 +107,7 @@ extension Receiver {
         do throws(TransferFailure) {
             outcome = try receiveData(
                 target.descriptor, basisDescriptor, basisStatus.length, list, entry.pointee, record,
-                inPlace: target.isInPlace || target.isPartialFile,
+                inPlace: target.isInPlace || target.isPartialFile, basisIsOther: isOther, isDevice: target.isDevice,
                 isRedo: isRedo, preallocateOld: existing.length)
         } catch {
             keepInterrupted(&target, list, entry.pointee, parent, mode)
@@ -116,6 +120,40 @@ extension Receiver {
             }
         }
         return try conclude(outcome, &target, ndx, list, entry, parent, mode, existing, exists, isRedo, partialHold)
+    }
+
+    /// Opens a basis outside of the destination file's own places: in an alternate directory, or one of similar name.
+    private func openOtherBasis(
+        _ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, _ parent: Int32, _ status: inout FileStatus
+    ) throws(TransferFailure) -> Int32 {
+        let type = record.basisType
+        let isSimilar = type >= BasisType.fuzzy
+        if isSimilar && options.fuzzy == 0 {
+            throw session.fail(
+                .protocolIncompatible, "rsync: refusing malicious fuzzy operation for \(record.xname.displayText)")
+        }
+        var directory = parent
+        if type != BasisType.fuzzy {
+            let index = Int(isSimilar ? type - BasisType.fuzzy - 1 : type)
+            if index >= alternates.places.count {
+                throw session.fail(.protocolIncompatible, "invalid basis_dir index: \(index).")
+            }
+            directory = alternates.descriptor(index, entry.directory)
+        }
+        if directory < 0 { return directory }
+        let own = destination.localName ?? Bytes(list.name(entry))
+        let wanted = isSimilar ? Destination.lexicallyClean(record.xname, keepsParents: false) : own
+        if let daemon = session.daemonFilters, isSimilar {
+            let shown = list.path(entry).splitLastComponent.directory.appendingComponent(wanted)
+            if FilterWalk.excludes(daemon, shown, isDirectory: false) { return -ENOENT }
+        }
+        let (sub, last) = wanted.splitLastComponent
+        if sub.isEmpty { return opened(directory, otherName.cString(last), &status) }
+        let held = otherName.cString(sub.drop { $0 == UInt8(ascii: "/") }.map(\.self))
+        let inner = ConfinedPath.openDirectory(directory, held)
+        if inner < 0 { return inner }
+        defer { _ = FileSystem.close(inner) }
+        return opened(inner, otherName.cString(last), &status)
     }
 
     func fatal(_ text: Bytes, _ code: Int32) -> TransferFailure {
@@ -148,7 +186,10 @@ extension Receiver {
                     .receiver, Bytes("open ") + destination.display(list, entry) + Bytes(" failed"), -descriptor)
                 return nil
             }
-            return Target(descriptor: descriptor, directory: parent, isInPlace: true)
+            var target = Target(descriptor: descriptor, directory: parent, isInPlace: true)
+            var now = FileStatus()
+            target.isDevice = FileSystem.status(descriptor: descriptor, &now) == 0 && now.isDevice
+            return target
         }
         var directory = parent
         var hidden = true

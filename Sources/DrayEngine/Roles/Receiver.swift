@@ -19,6 +19,7 @@ final class Receiver {
     let options: TransferOptions
     let reader: WireReader
     let cache: DirectoryCache
+    let alternates: AlternateBases
     let name = NameBuffer()
     let otherName = NameBuffer()
     var temporaryNames = TemporaryName()
@@ -44,6 +45,7 @@ final class Receiver {
         options = session.options
         reader = session.reader
         cache = destination.makeCache()
+        alternates = destination.makeAlternates()
         hasher = StrongHasher(session.transferChecksum, seed: session.checksumSeed)
         progress = ProgressMeter(session: session, lists: lists)
         maxPhase = session.protocolVersion >= 29 ? 2 : 1

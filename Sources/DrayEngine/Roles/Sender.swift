@@ -214,6 +214,13 @@ final class Sender {
             throw TransferFailure(
                 .fileIO, lines: [Bytes(text: withErrno("rsync: [sender] fstat failed", code))], role: .sender)
         }
+        if status.isDevice {
+            guard options.copyDevices else {
+                throw session.fail(
+                    .protocolIncompatible, "attempt to copy device contents without --copy-devices")
+            }
+            status.length = FileSystem.deviceLength(descriptor)
+        }
         if appending && head.basisLength > status.length && status.length < entry.pointee.length {
             session.reporter.warning(Bytes("skipped diminished file: ") + displayName(list, entry.pointee))
             if session.protocolVersion >= 30 { writer.queueMessage(.noSend, value: ndx) }
@@ -242,9 +249,14 @@ final class Sender {
         let directory = walk.cache.descriptor(entry.directory)
         if directory < 0 { return directory }
         let noAtime: Int32 = 0o1000000
-        return FileSystem.open(
-            directory, name.cString(list.name(entry)),
-            O_RDONLY | (follows ? 0 : O_NOFOLLOW) | (options.openNoatime ? noAtime : 0))
+        let flags = O_RDONLY | (follows ? 0 : O_NOFOLLOW)
+        let cName = name.cString(list.name(entry))
+        if options.openNoatime || options.atimes > 1 {
+            let descriptor = FileSystem.open(directory, cName, flags | noAtime)
+            // Only the owner may ask for that; others read like everybody.
+            if descriptor != -EPERM { return descriptor }
+        }
+        return FileSystem.open(directory, cName, flags)
     }
 
     private func displayName(_ list: FileSegment, _ entry: FileEntry) -> Bytes {

@@ -1,5 +1,5 @@
 // Dray — files that the operator names, opened so that no symlink of an untrusted user leads astray.
-// Layer: Daemon. Behaviour: chapter 08 §2.2.
+// Layer: Files. Behaviour: chapter 08 §2.2.
 // SPDX-License-Identifier: Apache-2.0
 
 import CDraySystem
@@ -7,14 +7,21 @@ import DrayCore
 import Glibc
 
 /// Opens paths of the operator: every symlink on the way must belong to root or to the effective user.
-enum OperatorFile {
+public enum OperatorFile {
     private static let mostLinks = 40
     private static let mostText = 8192
 
     /// Opens `path`; −errno on failure. The descriptor closes on exec.
-    static func open(_ path: Bytes, flags: Int32, mode: mode_t = 0) -> Int32 {
+    ///
+    /// - Parameters:
+    ///   - anchor: directory that a relative path starts at.
+    ///   - trusting: follows every symlink (`--insecure-links`).
+    public static func open(
+        _ path: Bytes, flags: Int32, mode: mode_t = 0, anchor: Int32 = AT_FDCWD, trusting: Bool = false
+    ) -> Int32 {
         if path.isEmpty { return -EINVAL }
-        var directory = openDirectory(path.first == UInt8(ascii: "/") ? Bytes("/") : Bytes("."), AT_FDCWD)
+        if trusting { return result(path.withCString { dray_openat(anchor, $0, flags | O_CLOEXEC, mode) }) }
+        var directory = openDirectory(path.first == UInt8(ascii: "/") ? Bytes("/") : Bytes("."), anchor)
         if directory < 0 { return directory }
         defer { close(directory) }
         let wanted = flags | O_NOFOLLOW | O_CLOEXEC
@@ -55,7 +62,7 @@ enum OperatorFile {
     }
 
     /// The whole contents of a file; −errno in `code` if there is none.
-    static func read(_ path: Bytes, limit: Int = 64 << 20, code: inout Int32) -> Bytes? {
+    public static func read(_ path: Bytes, limit: Int = 64 << 20, code: inout Int32) -> Bytes? {
         let descriptor = open(path, flags: O_RDONLY)
         if descriptor < 0 {
             code = -descriptor
@@ -66,7 +73,7 @@ enum OperatorFile {
     }
 
     /// Reads `descriptor` to its end, at most `limit` bytes.
-    static func readAll(_ descriptor: Int32, limit: Int, code: inout Int32) -> Bytes? {
+    public static func readAll(_ descriptor: Int32, limit: Int, code: inout Int32) -> Bytes? {
         var contents: Bytes = []
         var buffer = Bytes(repeating: 0, count: 16 * 1024)
         while contents.count < limit {

@@ -1,0 +1,171 @@
+// Dray — directories that may hold files the destination lacks: --compare-dest, --copy-dest, --link-dest.
+// Layer: Engine. Behaviour: chapter 04 §1.2, §4; chapter 08 §2.4.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayFiles
+import Glibc
+
+/// One alternate directory and how paths in it are resolved.
+struct AlternatePlace: Sendable {
+    enum Resolver: Sendable {
+        /// Below a module's directory, whatever the links in it say.
+        case confined
+        /// By the owners of the links on the way, or (`trusting`) by the kernel alone.
+        case byOwner(trusting: Bool)
+    }
+    var path: Bytes
+    /// The path as messages show it.
+    var shown: Bytes
+    var anchor: Int32
+    var resolver: Resolver
+
+    /// Opens the directory `sub` (relative, may be empty) in it; −errno on failure.
+    func open(_ sub: Bytes) -> Int32 {
+        let full = sub.isEmpty ? path : path.appendingComponent(sub)
+        switch resolver {
+        case .confined: return full.withCString { ConfinedPath.openDirectory(anchor, $0) }
+        case .byOwner(let trusting):
+            return OperatorFile.open(full, flags: O_RDONLY | O_DIRECTORY, anchor: anchor, trusting: trusting)
+        }
+    }
+}
+
+/// The alternate directories as one role uses them.
+final class AlternateBases {
+    let kind: AlternateKind
+    let places: [AlternatePlace]
+    private let caches: [DirectoryCache]
+
+    /// How well an item matches an entry.
+    enum Level: Int, Comparable {
+        case none, sameKind, sameContent, same
+        static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
+    }
+
+    struct Match {
+        var index: Int
+        var level: Level
+        /// Directory that holds the item; borrowed from the cache.
+        var directory: Int32
+        var status: FileStatus
+    }
+
+    init(kind: AlternateKind, places: [AlternatePlace], paths: PathTable) {
+        self.kind = kind
+        self.places = places
+        // All directories together stay far below the limit of open files.
+        let capacity = max(2, 24 / max(1, places.count))
+        caches = places.map { place in
+            DirectoryCache(paths: paths, capacity: capacity, open: { place.open($0) })
+        }
+    }
+
+    var isEmpty: Bool { places.isEmpty }
+
+    /// Descriptor of directory `id` (path-table id) in alternate `index`; −errno if there is none.
+    func descriptor(_ index: Int, _ id: Int32) -> Int32 { caches[index].descriptor(id) }
+
+    /// The first directory with the best match for an entry; the search ends with a complete one.
+    func best(
+        _ directory: Int32, _ name: UnsafePointer<CChar>, judge: (Int32, FileStatus) -> Level
+    ) -> Match? {
+        var best: Match?
+        for index in places.indices {
+            let parent = descriptor(index, directory)
+            if parent < 0 { continue }
+            var status = FileStatus()
+            guard FileSystem.status(parent, name, follow: false, &status) == 0 else { continue }
+            let level = judge(parent, status)
+            guard level > (best?.level ?? .none) else { continue }
+            best = Match(index: index, level: level, directory: parent, status: status)
+            if level == .same { break }
+        }
+        return best
+    }
+}
+
+extension AlternateKind {
+    /// The option as typed.
+    var option: StaticString {
+        switch self {
+        case .compare: "--compare-dest"
+        case .copy: "--copy-dest"
+        case .link: "--link-dest"
+        }
+    }
+}
+
+extension Destination {
+    /// A role's own view of the alternate directories.
+    func makeAlternates() -> AlternateBases {
+        AlternateBases(kind: options.alternateKind ?? .compare, places: alternatePlaces, paths: paths)
+    }
+
+    /// Resolves the alternate directories once the destination is known; unusable ones are only mentioned.
+    func resolveAlternates() {
+        guard let kind = options.alternateKind else { return }
+        for given in options.alternateDirectories {
+            var path = given
+            while path.count > 1 && path.last == UInt8(ascii: "/") { path.removeLast() }
+            let place = locate(path)
+            alternatePlaces.append(place)
+            let descriptor = place.open([])
+            if descriptor >= 0 {
+                _ = FileSystem.close(descriptor)
+                continue
+            }
+            if descriptor == -ELOOP, case .byOwner = place.resolver {
+                session.reporter.warning(Bytes(Self.untrustedLink))
+                continue
+            }
+            let what: StaticString = descriptor == -ENOTDIR ? " arg is not a dir: " : " arg does not exist: "
+            session.reporter.warning(Bytes(kind.option) + Bytes(what) + place.shown)
+        }
+    }
+
+    private static let untrustedLink: StaticString = """
+        refusing to follow a symlink owned by an untrusted user; use --insecure-links locally or "insecure links = yes" \
+        in a daemon module ONLY if every path component is trusted
+        """
+
+    private func locate(_ path: Bytes) -> AlternatePlace {
+        let isAbsolute = path.first == UInt8(ascii: "/")
+        let working = session.environment.workingDirectory
+        if session.environment.sanitizesPaths {
+            let module = session.environment.modulePath ?? Bytes("/")
+            var inside = isAbsolute ? path : session.displayDirectory.appendingComponent(path)
+            if isAbsolute && inside.hasPrefix(module) { inside.removeFirst(module.count) }
+            inside = Self.lexicallyClean(inside, keepsParents: false)
+            return AlternatePlace(path: inside, shown: path, anchor: working, resolver: .confined)
+        }
+        let resolver = AlternatePlace.Resolver.byOwner(trusting: options.insecureLinks || options.amDaemon)
+        if isAbsolute { return AlternatePlace(path: path, shown: path, anchor: working, resolver: resolver) }
+        if root < 0, let assumed = assumedPath {
+            // A dry run into a directory that does not exist: `..` can only be resolved by name.
+            let clean = Self.lexicallyClean(assumed.appendingComponent(path), keepsParents: true)
+            let shown = clean.first == UInt8(ascii: "/") ? clean : session.displayDirectory.appendingComponent(clean)
+            return AlternatePlace(path: clean, shown: shown, anchor: working, resolver: resolver)
+        }
+        let shown = session.displayDirectory.appendingComponent(path)
+        return AlternatePlace(path: path, shown: shown, anchor: root, resolver: resolver)
+    }
+
+    /// Removes `.` and resolves `..` by name; what climbs above the start is kept or dropped.
+    static func lexicallyClean(_ path: Bytes, keepsParents: Bool) -> Bytes {
+        var kept: [Bytes] = []
+        let isAbsolute = path.first == UInt8(ascii: "/")
+        for part in path.fields(separatedBy: { $0 == UInt8(ascii: "/") }) where part != Bytes(".") {
+            if part != Bytes("..") {
+                kept.append(part)
+            } else if let last = kept.last, last != Bytes("..") {
+                kept.removeLast()
+            } else if keepsParents && !isAbsolute {
+                kept.append(part)
+            }
+        }
+        let joined = Bytes(kept.joined(separator: [UInt8(ascii: "/")]))
+        if isAbsolute && keepsParents { return [UInt8(ascii: "/")] + joined }
+        return joined.isEmpty ? Bytes(".") : joined
+    }
+}

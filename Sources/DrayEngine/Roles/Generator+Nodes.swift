@@ -1,0 +1,171 @@
+// Dray — symlinks, devices and specials: compared, made, replaced.
+// Layer: Engine. Behaviour: chapter 04 §12, §13.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayFiles
+import DrayWire
+import Glibc
+
+extension Generator {
+    func handleSymlink(
+        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ exists: Bool, _ before: FileStatus
+    ) throws(TransferFailure) {
+        var status = before
+        let target = Bytes(list.linkTarget(entry))
+        if options.safeLinks && SymlinkSafety.isUnsafe(target: target, at: list.path(entry)) {
+            if options.info[.symsafe] >= 1 || options.info[.name] >= 1 {
+                session.reporter.info(
+                    Bytes("ignoring unsafe symlink \"") + list.path(entry) + Bytes("\" -> \"") + target + Bytes("\""))
+            }
+            return
+        }
+        let cName = destination.name(list, entry, name)
+        if exists && status.isSymlink {
+            var code: Int32 = 0
+            if FileSystem.readLink(parent, cName, code: &code) == target {
+                try report(ndx, differences(list, entry, exists: true, status: status, base: []))
+                if !options.dryRun {
+                    destination.setAttributes(
+                        directory: parent, name: cName, list: list, entry: entry, mode: list.mode(entry),
+                        status: &status,
+                        role: .generator)
+                }
+                try finishedLocally(ndx, list, entry)
+                return
+            }
+        }
+        if exists && !clearWay(list, entry, parent, status, "symlink") { return }
+        var flags = differences(
+            list, entry, exists: exists && status.isSymlink, status: status, base: [.localChange, .reportChange])
+        let match =
+            exists
+            ? nil
+            : alternateItem(list, entry) { directory, _ in
+                var code: Int32 = 0
+                return FileSystem.readLink(directory, destination.name(list, entry, otherName), code: &code) == target
+            }
+        if let match {
+            switch try useAlternateItem(ndx, list, entry, parent, match) {
+            case .done: return
+            case .create(let found): flags = found
+            }
+        }
+        try report(ndx, flags)
+        if options.dryRun { return try finishedLocally(ndx, list, entry) }
+        let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
+            target.withCString { FileSystem.makeSymlink($0, directory, name) }
+        }
+        if code != 0 {
+            session.reporter.systemError(
+                .generator,
+                Bytes("symlink ") + destination.display(list, entry) + Bytes(" -> \"") + target + Bytes("\" failed"),
+                code)
+            return
+        }
+        finishNode(list, entry, parent)
+        try finishedLocally(ndx, list, entry)
+    }
+
+    func handleNode(
+        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ exists: Bool, _ before: FileStatus
+    ) throws(TransferFailure) {
+        var status = before
+        let mode = list.mode(entry)
+        let type = mode & FileType.mask
+        let extra = list.extra(entry)?.pointee ?? FileExtra()
+        let isDevice = type == FileType.characterDevice || type == FileType.blockDevice
+        let same =
+            exists && status.type == type
+            && (!isDevice || (status.deviceMajor == extra.deviceMajor && status.deviceMinor == extra.deviceMinor))
+        let cName = destination.name(list, entry, name)
+        if same {
+            try report(ndx, differences(list, entry, exists: true, status: status, base: []))
+            if !options.dryRun {
+                destination.setAttributes(
+                    directory: parent, name: cName, list: list, entry: entry,
+                    mode: destination.finalMode(mode, existing: status), status: &status, role: .generator)
+            }
+            try finishedLocally(ndx, list, entry)
+            return
+        }
+        if exists && !clearWay(list, entry, parent, status, isDevice ? "device file" : "special file") { return }
+        var flags = differences(
+            list, entry, exists: exists && status.type == type, status: status, base: [.localChange, .reportChange])
+        let match =
+            exists
+            ? nil
+            : alternateItem(list, entry) { _, found in
+                !isDevice || (found.deviceMajor == extra.deviceMajor && found.deviceMinor == extra.deviceMinor)
+            }
+        if let match {
+            switch try useAlternateItem(ndx, list, entry, parent, match) {
+            case .done: return
+            case .create(let found): flags = found
+            }
+        }
+        try report(ndx, flags)
+        if options.dryRun { return try finishedLocally(ndx, list, entry) }
+        let created = destination.finalMode(mode, existing: nil)
+        let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
+            FileSystem.makeNode(directory, name, mode: created, major: extra.deviceMajor, minor: extra.deviceMinor)
+        }
+        if code != 0 {
+            session.reporter.systemError(
+                .generator, Bytes("mknod ") + destination.display(list, entry) + Bytes(" failed"), code)
+            return
+        }
+        finishNode(list, entry, parent)
+        try finishedLocally(ndx, list, entry)
+    }
+
+    /// Sets attributes of a freshly made symlink or node.
+    private func finishNode(_ list: FileSegment, _ entry: FileEntry, _ parent: Int32) {
+        var status = FileStatus()
+        let cName = destination.name(list, entry, name)
+        guard FileSystem.status(parent, cName, follow: false, &status) == 0 else { return }
+        let mode = status.isSymlink ? status.mode : destination.finalMode(list.mode(entry), existing: nil)
+        destination.setAttributes(
+            directory: parent, name: cName, list: list, entry: entry, mode: mode, status: &status, choice: .exactTime,
+            role: .generator)
+    }
+
+    /// An existing item of another kind: a directory must go first, anything else is replaced by the rename.
+    private func clearWay(
+        _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ status: FileStatus, _ what: StaticString
+    ) -> Bool {
+        if status.isDirectory { return makeRoom(list, entry, parent, status, what) }
+        if options.backup && !options.dryRun {
+            return Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true)
+        }
+        return true
+    }
+
+    /// Makes something under a temporary name and renames it over what is there.
+    func replaceAtomically(
+        _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ replaces: Bool,
+        make: (Int32, UnsafePointer<CChar>) -> Int32
+    ) -> Int32 {
+        let base = destination.localName ?? Bytes(list.name(entry))
+        let cName = destination.name(list, entry, name)
+        guard replaces else { return make(parent, cName) }
+        guard let temporary = base.withUnsafeBytes({ temporaryNames.unused(parent, base: $0) }) else {
+            _ = FileSystem.unlink(parent, cName)
+            return make(parent, cName)
+        }
+        return temporary.withUnsafeBufferPointer { pointer in
+            var code = make(parent, pointer.baseAddress!)
+            if code == 0 {
+                code = FileSystem.rename(parent, pointer.baseAddress!, parent, cName)
+                if code != 0 { _ = FileSystem.unlink(parent, pointer.baseAddress!) }
+            }
+            return code
+        }
+    }
+
+    /// Something was handled without the sender's data.
+    func finishedLocally(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
+        if options.removeSourceFiles == 1 && !options.dryRun { writer.queueMessage(.success, value: ndx) }
+        if options.hardLinks > 0 && entry.flags.contains(.hardLinked) { try finishHardLinks(ndx, list, entry) }
+    }
+}
