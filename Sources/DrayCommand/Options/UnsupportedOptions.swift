@@ -8,7 +8,7 @@ import DrayCore
 enum UnsupportedOptions {
     /// Long names (as the option table has them first).
     static let names: Set<String> = [
-        "acls", "xattrs", "fake-super", "iconv", "usermap", "groupmap", "chown", "compress", "old-compress",
+        "iconv", "compress", "old-compress",
         "new-compress", "compress-level", "compress-threads", "compare-dest", "copy-dest", "link-dest", "fuzzy",
         "copy-devices", "write-devices", "read-batch", "write-batch", "only-write-batch", "copy-as", "stop-after",
         "stop-at", "confine-root", "insecure-links", "drop-D", "open-noatime",

@@ -161,9 +161,16 @@ extension SourceWalk {
     // MARK: - One entry
 
     func send(
-        _ name: UnsafeRawBufferPointer, _ status: FileStatus, directory: Int32, anchor: Int32, flags: FileEntryFlags,
+        _ name: UnsafeRawBufferPointer, _ found: FileStatus, directory: Int32, anchor: Int32, flags: FileEntryFlags,
         _ segment: FileSegment
     ) throws(TransferFailure) {
+        let place = metadataPlace(directory, anchor)
+        var status = found
+        if options.fakeSuper {
+            try metadata.overlay(
+                &status, AttributeTarget(directory: place, name: metadataName.cString(name)),
+                shown: session.fullName(shownPath(directory, name)))
+        }
         var mode = status.mode
         if mode == 0 {
             session.reporter.noteIOError(.general)
@@ -175,7 +182,10 @@ extension SourceWalk {
         case FileType.symlink:
             guard options.links else { break }
             var code: Int32 = 0
-            guard let text = FileSystem.readLink(anchor, nameBuffer.cString(name), code: &code) else {
+            guard
+                let text = FileSystem.readLink(
+                    anchor, nameBuffer.cString(name), storedIn: options.fakeSuper, code: &code)
+            else {
                 let path = Bytes(paths.path(directory)).appendingComponent(Bytes(name))
                 return reportUnreadable(path, directory, code, followed: false)
             }
@@ -194,6 +204,9 @@ extension SourceWalk {
         entry.device = status.device
         entry.inode = status.inode
         entry.linkCount = status.linkCount
+        if options.acls || options.xattrs > 0 {
+            guard readMetadata(&entry, found, status, place: place, directory: directory, name) else { return }
+        }
         var digest = Bytes()
         if let hasher, status.isRegular { digest = fileDigest(hasher, anchor, name) }
         let number = try encoder.encode(

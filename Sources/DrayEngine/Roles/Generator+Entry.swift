@@ -51,7 +51,7 @@ extension Generator {
         }
         let cName = destination.name(list, entry.pointee, name)
         if parent >= 0 {
-            code = FileSystem.status(parent, cName, follow: false, &status)
+            code = try destination.status(parent, cName, &status, role: .generator)
             if code == 0 && status.isSymlink && type == FileType.directory && options.keepDirlinks {
                 var followed = FileStatus()
                 if FileSystem.status(parent, cName, follow: true, &followed) == 0 && followed.isDirectory {
@@ -112,7 +112,7 @@ extension Generator {
     private func isHandledNode(_ type: UInt32) -> Bool {
         if options.dropDevices { return false }
         if type == FileType.fifo || type == FileType.socket { return options.specials }
-        return options.devices && destination.isRoot
+        return options.devices && options.actsLikeRoot
     }
 
     private func handleAgain(
@@ -157,6 +157,7 @@ extension Generator {
         _ list: FileSegment, _ entry: FileEntry, exists: Bool, status: FileStatus, base: ItemFlags, xname: Bytes? = nil
     ) -> ItemFlags {
         var flags = base
+        addMetadataDifferences(&flags, list, entry, exists: exists, status: status)
         guard exists else {
             flags.insert(.isNew)
             return flags
@@ -190,7 +191,7 @@ extension Generator {
                 flags.insert(.reportPermissions)
             }
         }
-        if options.owner && destination.isRoot && attributes.uid != status.uid { flags.insert(.reportOwner) }
+        if options.owner && options.actsLikeRoot && attributes.uid != status.uid { flags.insert(.reportOwner) }
         if options.group && !attributes.skipGroup && attributes.gid != status.gid { flags.insert(.reportGroup) }
         return flags
     }
@@ -206,6 +207,7 @@ extension Generator {
         if flags.isSignificant || options.info[.name] >= 2 || options.itemize > 1 || xname?.isEmpty == false {
             record.flags.remove([.missingData, .deleted, .matched])
             try record.write(ndx, to: writer)
+            try requestXattrs(record, ndx)
         }
     }
 
@@ -234,7 +236,8 @@ extension Generator {
         }
         let cName = destination.name(list, entry.pointee, name)
         if !exists {
-            let code = FileSystem.makeDirectory(parent, cName, mode: list.mode(entry.pointee) & 0o7777)
+            let code = FileSystem.makeDirectory(
+                parent, cName, mode: list.mode(entry.pointee) & 0o7777 | (options.fakeSuper ? 0o700 : 0))
             if code != 0 && code != EEXIST {
                 session.reporter.systemError(
                     .generator,
@@ -245,11 +248,11 @@ extension Generator {
         }
         if !(implied && exists) {
             let mode = destination.finalMode(
-                list.mode(entry.pointee), existing: wasThere && before.isDirectory ? before : nil)
+                list.mode(entry.pointee), existing: wasThere && before.isDirectory ? before : nil, parent: parent)
             destination.setAttributes(
                 directory: parent, name: destination.name(list, entry.pointee, name), list: list, entry: entry.pointee,
                 mode: mode, status: &status, role: .generator)
-            if !destination.isRoot && status.mode & 0o700 != 0o700 {
+            if !options.actsLikeRoot && status.mode & 0o700 != 0o700 {
                 _ = FileSystem.setMode(
                     parent, destination.name(list, entry.pointee, name), status.mode & 0o7777 | 0o700)
             }
@@ -275,7 +278,7 @@ extension Generator {
             entry.flags.intersection([.missingDirectory, .cleared]).isEmpty, list.isDirectory(entry),
             !(entry.flags.contains(.impliedDirectory) && !options.impliedDirs)
         else { return }
-        let restoresMode = !destination.isRoot && options.perms
+        let restoresMode = !options.actsLikeRoot && options.perms
         let setsTime = options.times && !options.omitDirTimes
         guard restoresMode || setsTime else { return }
         let parent = cache.descriptor(entry.directory)
@@ -336,7 +339,7 @@ extension Generator {
         let cName = destination.name(list, entry, name)
         if exists && status.isSymlink {
             var code: Int32 = 0
-            if FileSystem.readLink(parent, cName, code: &code) == target {
+            if FileSystem.readLink(parent, cName, storedIn: options.fakeSuper, code: &code) == target {
                 try report(ndx, differences(list, entry, exists: true, status: status, base: []))
                 if !options.dryRun {
                     destination.setAttributes(
@@ -355,7 +358,8 @@ extension Generator {
                 list, entry, exists: exists && status.isSymlink, status: status, base: [.localChange, .reportChange]))
         if options.dryRun { return try finishedLocally(ndx, list, entry) }
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
-            target.withCString { FileSystem.makeSymlink($0, directory, name) }
+            if options.fakeSuper { return FileSystem.makeFile(directory, name, content: target) }
+            return target.withCString { FileSystem.makeSymlink($0, directory, name) }
         }
         if code != 0 {
             session.reporter.systemError(
@@ -397,9 +401,11 @@ extension Generator {
                 list, entry, exists: exists && status.type == type, status: status, base: [.localChange, .reportChange])
         )
         if options.dryRun { return try finishedLocally(ndx, list, entry) }
-        let created = destination.finalMode(mode, existing: nil)
+        let created = destination.finalMode(mode, existing: nil, parent: parent)
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
-            FileSystem.makeNode(directory, name, mode: created, major: extra.deviceMajor, minor: extra.deviceMinor)
+            if options.fakeSuper { return FileSystem.makeFile(directory, name, content: []) }
+            return FileSystem.makeNode(
+                directory, name, mode: created, major: extra.deviceMajor, minor: extra.deviceMinor)
         }
         if code != 0 {
             session.reporter.systemError(
@@ -415,7 +421,8 @@ extension Generator {
         var status = FileStatus()
         let cName = destination.name(list, entry, name)
         guard FileSystem.status(parent, cName, follow: false, &status) == 0 else { return }
-        let mode = status.isSymlink ? status.mode : destination.finalMode(list.mode(entry), existing: nil)
+        let isLink = list.mode(entry) & FileType.mask == FileType.symlink
+        let mode = isLink ? list.mode(entry) : destination.finalMode(list.mode(entry), existing: nil, parent: parent)
         destination.setAttributes(
             directory: parent, name: cName, list: list, entry: entry, mode: mode, status: &status, choice: .exactTime,
             role: .generator)

@@ -112,7 +112,8 @@ extension Generator {
         guard parent >= 0 else { return }
         var status = FileStatus()
         let exists =
-            FileSystem.status(parent, destination.name(list, entry.pointee, name), follow: false, &status) == 0
+            try destination.status(
+                parent, destination.name(list, entry.pointee, name), &status, role: .generator) == 0
             && status.isRegular
         var partial: PartialPlace.Held?
         defer { partial?.close() }
@@ -169,7 +170,9 @@ extension Generator {
         }
         defer { if descriptor >= 0 { _ = FileSystem.close(descriptor) } }
         noteRequested(ndx)
-        try ItemRecord(flags: flags, basisType: basisType).write(ndx, to: writer)
+        let record = ItemRecord(flags: flags, basisType: basisType)
+        try record.write(ndx, to: writer)
+        try requestXattrs(record, ndx)
         let whole = options.wholeFile ?? (options.isLocal && options.append == .off)
         var status = FileStatus()
         guard descriptor >= 0, !whole || options.append != .off,
@@ -253,6 +256,9 @@ extension Generator {
             if destination.isRoot { _ = FileSystem.setOwner(descriptor: copy, uid: old.uid, gid: old.gid) }
             _ = FileSystem.setTimes(descriptor: copy, mtime: old.mtime, nanoseconds: old.mtimeNanoseconds, atime: nil)
             _ = FileSystem.setMode(descriptor: copy, old.permissions)
+            destination.generatorMetadata.copy(
+                from: AttributeTarget(descriptor: source), mode: old.mode, isDirectory: false,
+                to: AttributeTarget(descriptor: copy))
             return true
         }
     }

@@ -1,0 +1,57 @@
+// Dray — asking for long attribute values, and applying them to items that the generator handles itself.
+// Layer: Engine. Wire format: chapter 02 §6.3; behaviour: chapter 03 §2.5, chapter 04 §15.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayFiles
+import DrayWire
+
+extension Generator {
+    /// Adds what differs in ACLs and extended attributes, and remembers which long values are wanted.
+    func addMetadataDifferences(
+        _ flags: inout ItemFlags, _ list: FileSegment, _ entry: FileEntry, exists: Bool, status: FileStatus
+    ) {
+        wantedXattrs = []
+        guard options.acls || options.xattrs > 0 else { return }
+        let wanted = destination.xattrs(list, entry)
+        guard exists, destination.root >= 0 else {
+            if let wanted, !wanted.pairs.isEmpty {
+                flags.insert(.reportXattr)
+                wantedXattrs = wanted.pairs.filter(\.isAbbreviated).map(\.number)
+            }
+            return
+        }
+        let parent = cache.descriptor(entry.directory)
+        guard parent >= 0 else { return }
+        let place = Destination.Place(
+            directory: parent, name: destination.name(list, entry, metadataName), descriptor: -1)
+        if destination.aclsDiffer(place, list, entry, status, role: .generator) { flags.insert(.reportACL) }
+        guard let wanted else { return }
+        let (differs, missing) = destination.generatorMetadata.compare(wanted, place.target)
+        if differs { flags.insert(.reportXattr) }
+        wantedXattrs = missing
+    }
+
+    /// Writes the request list of a record for the entry that `differences` looked at last.
+    func requestXattrs(_ record: ItemRecord, _ ndx: Int32) throws(TransferFailure) {
+        guard record.carriesXattrs(session) else { return }
+        guard let (list, entry) = lists.entry(ndx), let wanted = destination.xattrs(list, entry.pointee) else {
+            return try writer.byte(0)
+        }
+        var numbers = XattrNumbers()
+        // A sender delivers each value of a list once; the receiver keeps it for all entries with that list.
+        for number in wantedXattrs where wanted.request(number) { try numbers.write(number, to: writer) }
+        wantedXattrs = []
+        try writer.byte(0)
+    }
+
+    /// Completes the attributes of an item once their values have come.
+    func applyReceivedXattrs(_ list: FileSegment, _ entry: FileEntry) {
+        guard !options.dryRun, destination.root >= 0 else { return }
+        let parent = cache.descriptor(entry.directory)
+        guard parent >= 0 else { return }
+        let place = Destination.Place(
+            directory: parent, name: destination.name(list, entry, metadataName), descriptor: -1)
+        _ = destination.applyXattrs(place, list, entry, isFinal: true, role: .generator)
+    }
+}
