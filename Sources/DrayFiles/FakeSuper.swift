@@ -128,12 +128,7 @@ extension ExtendedAttributes {
     /// Overlays what `--fake-super` stored on the result of stat; returns the text of a corrupt attribute.
     public func overlay(_ status: inout FileStatus, _ target: AttributeTarget) -> Bytes? {
         // A real device or special file is what it is; a symlink cannot carry user attributes.
-        guard status.isRegular || status.isDirectory || status.isSymlink else { return nil }
-        if status.isSymlink {
-            status.uid = 0
-            status.gid = 0
-            return nil
-        }
+        guard status.isRegular || status.isDirectory else { return nil }
         switch storedStatus(target) {
         case .none, .unsupported: return nil
         case .corrupt(let text): return text

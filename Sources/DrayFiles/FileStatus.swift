@@ -167,10 +167,16 @@ public enum FileSystem {
     }
 
     /// Target of a symlink, or (`storedIn` a regular file, `--fake-super`) the content that stands for it.
+    ///
+    /// - Parameter onlyStored: a real symlink counts as an error (ELOOP).
     public static func readLink(
-        _ directory: Int32, _ name: UnsafePointer<CChar>, storedIn isStored: Bool, code: inout Int32
+        _ directory: Int32, _ name: UnsafePointer<CChar>, storedIn isStored: Bool, onlyStored: Bool = false, code: inout Int32
     ) -> Bytes? {
         let target = readLink(directory, name, code: &code)
+        if target != nil && isStored && onlyStored {
+            code = ELOOP
+            return nil
+        }
         guard target == nil, code == EINVAL, isStored else { return target }
         let descriptor = open(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
         if descriptor < 0 {

@@ -164,7 +164,8 @@ extension Destination {
             session.reporter.systemError(role, Bytes("failed to stat ") + display(list, entry), code)
             return false
         }
-        if real.isSymlink { return true }
+        // Compatibility: what really is a link, device or special file stays as it is.
+        if !(real.isRegular || real.isDirectory) { return true }
         let helper = metadata(role)
         var now = real
         _ = helper.calls.overlay(&now, place.target)

@@ -8,28 +8,41 @@ import DrayWire
 
 extension Generator {
     /// Adds what differs in ACLs and extended attributes, and remembers which long values are wanted.
+    ///
+    /// - Returns: the mode bits that count as a difference of permissions.
     func addMetadataDifferences(
         _ flags: inout ItemFlags, _ list: FileSegment, _ entry: FileEntry, exists: Bool, status: FileStatus
-    ) {
+    ) -> UInt32 {
+        var modeBits: UInt32 = 0o7777
         wantedXattrs = []
-        guard options.acls || options.xattrs > 0 else { return }
+        guard options.acls || options.xattrs > 0 else { return modeBits }
         let wanted = destination.xattrs(list, entry)
         guard exists, destination.root >= 0 else {
             if let wanted, !wanted.pairs.isEmpty {
                 flags.insert(.reportXattr)
                 wantedXattrs = wanted.pairs.filter(\.isAbbreviated).map(\.number)
             }
-            return
+            return modeBits
         }
         let parent = cache.descriptor(entry.directory)
-        guard parent >= 0 else { return }
+        guard parent >= 0 else { return modeBits }
         let place = Destination.Place(
             directory: parent, name: destination.name(list, entry, metadataName), descriptor: -1)
-        if destination.aclsDiffer(place, list, entry, status, role: .generator) { flags.insert(.reportACL) }
-        guard let wanted else { return }
+        if destination.aclsDiffer(place, list, entry, status, role: .generator) {
+            // Compatibility: rsync has set the ACL, and with it the permissions, of an otherwise unchanged item before
+            // it looks what to report.
+            if flags.intersection([.transfer, .localChange]).isEmpty && !status.isDirectory && !options.dryRun
+                && !options.fakeSuper
+            {
+                modeBits = 0o7000
+            }
+            flags.insert(.reportACL)
+        }
+        guard let wanted else { return modeBits }
         let (differs, missing) = destination.generatorMetadata.compare(wanted, place.target)
         if differs { flags.insert(.reportXattr) }
         wantedXattrs = missing
+        return modeBits
     }
 
     /// Writes the request list of a record for the entry that `differences` looked at last.

@@ -157,7 +157,7 @@ extension Generator {
         _ list: FileSegment, _ entry: FileEntry, exists: Bool, status: FileStatus, base: ItemFlags, xname: Bytes? = nil
     ) -> ItemFlags {
         var flags = base
-        addMetadataDifferences(&flags, list, entry, exists: exists, status: status)
+        let compared = addMetadataDifferences(&flags, list, entry, exists: exists, status: status)
         guard exists else {
             flags.insert(.isNew)
             return flags
@@ -184,7 +184,7 @@ extension Generator {
         }
         if type != FileType.symlink {
             if options.perms {
-                if (attributes.mode ^ status.mode) & 0o7777 != 0 { flags.insert(.reportPermissions) }
+                if (attributes.mode ^ status.mode) & compared != 0 { flags.insert(.reportPermissions) }
             } else if options.executability && type == FileType.regular
                 && (attributes.mode & 0o111 != 0) != (status.mode & 0o111 != 0)
             {
@@ -339,7 +339,9 @@ extension Generator {
         let cName = destination.name(list, entry, name)
         if exists && status.isSymlink {
             var code: Int32 = 0
-            if FileSystem.readLink(parent, cName, storedIn: options.fakeSuper, code: &code) == target {
+            if FileSystem.readLink(
+                parent, cName, storedIn: options.fakeSuper, onlyStored: options.fakeSuper, code: &code) == target
+            {
                 try report(ndx, differences(list, entry, exists: true, status: status, base: []))
                 if !options.dryRun {
                     destination.setAttributes(
