@@ -35,9 +35,9 @@ public struct AttributeTarget {
 /// Reads and changes attributes with one reusable buffer. One thread owns an instance.
 public final class ExtendedAttributes {
     /// How names below a directory are reached.
-    private enum Access { case calls, process, opening }
+    enum Access: CaseIterable { case calls, process, opening }
 
-    private static let access: Access = {
+    private static let best: Access = {
         // The call must fail with EBADF where it exists; anything else means that it must not be relied on.
         if dray_listxattrat(-1, "x", nil, 0) < 0 && errno == EBADF { return .calls }
         var raw = stat()
@@ -48,7 +48,13 @@ public final class ExtendedAttributes {
     private static let capacity = 65_536
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 8)
 
-    public init() {}
+    private let access: Access
+
+    public init() { access = Self.best }
+
+    /// Reaches names in one given way.
+    init(access: Access) { self.access = access }
+
     deinit { buffer.deallocate() }
 
     /// All names, without terminators, in the file system's order; empty with an errno value on failure.
@@ -128,7 +134,7 @@ public final class ExtendedAttributes {
         onPath: (UnsafePointer<CChar>) -> Int
     ) -> Int {
         guard let name = target.name else { return result { onDescriptor(target.descriptor) } }
-        switch Self.access {
+        switch access {
         case .calls: return result { onName(target.directory, name) }
         case .process:
             // The descriptor's link names exactly the held directory; l…xattr does not follow what stands in it.

@@ -170,7 +170,8 @@ public enum FileSystem {
     ///
     /// - Parameter onlyStored: a real symlink counts as an error (ELOOP).
     public static func readLink(
-        _ directory: Int32, _ name: UnsafePointer<CChar>, storedIn isStored: Bool, onlyStored: Bool = false, code: inout Int32
+        _ directory: Int32, _ name: UnsafePointer<CChar>, storedIn isStored: Bool, onlyStored: Bool = false,
+        code: inout Int32
     ) -> Bytes? {
         let target = readLink(directory, name, code: &code)
         if target != nil && isStored && onlyStored {

@@ -228,7 +228,7 @@ final class LocalMetadata {
     // MARK: - Copies
 
     /// Gives a copy of an item (a backup) the ACLs and attributes of the original, as far as they are preserved at all.
-    func copy(from source: AttributeTarget, mode: UInt32, isDirectory: Bool, to copy: AttributeTarget) {
+    func copy(from source: AttributeTarget, isDirectory: Bool, to copy: AttributeTarget) {
         var code: Int32 = 0
         if session.options.xattrs > 0, let names = try? names(source, shown: []) {
             for name in names {

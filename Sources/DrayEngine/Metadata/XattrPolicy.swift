@@ -54,7 +54,8 @@ final class XattrPolicy {
     func localName(_ name: Bytes) -> Bytes? {
         if !copiesOwn && Self.isReserved(name) { return nil }
         if isFake && FakeSuper.isOwn(name) { return nil }
-        if isRoot { return rules == nil && name.hasPrefix(Self.system) ? nil : name }
+        // Compatibility: root takes what it is given; only a sender with rules of its own sends `system.` at all.
+        if isRoot { return name }
         if name.hasPrefix(Self.user) { return name }
         return isFake || rules != nil ? FakeSuper.prefix + name : nil
     }

@@ -27,6 +27,8 @@ final class Destination: @unchecked Sendable {
     let received: ReceivedMetadata
     let generatorMetadata: LocalMetadata
     let receiverMetadata: LocalMetadata
+    /// For backups, which both roles make.
+    let backupMetadata: Monitor<LocalMetadata>
     /// Partial files: directory name relative to each file's directory, or an absolute one.
     let partialDirectory: Bytes?
 
@@ -39,6 +41,7 @@ final class Destination: @unchecked Sendable {
         isRoot = session.options.actsAsRoot
         generatorMetadata = LocalMetadata(session: session, side: .receiver)
         receiverMetadata = LocalMetadata(session: session, side: .receiver)
+        backupMetadata = Monitor(LocalMetadata(session: session, side: .receiver))
         partialDirectory =
             session.options.partialDirectory ?? (session.options.delayUpdates ? Bytes(".~tmp~") : nil)
     }

@@ -257,7 +257,7 @@ extension Generator {
             _ = FileSystem.setTimes(descriptor: copy, mtime: old.mtime, nanoseconds: old.mtimeNanoseconds, atime: nil)
             _ = FileSystem.setMode(descriptor: copy, old.permissions)
             destination.generatorMetadata.copy(
-                from: AttributeTarget(descriptor: source), mode: old.mode, isDirectory: false,
+                from: AttributeTarget(descriptor: source), isDirectory: false,
                 to: AttributeTarget(descriptor: copy))
             return true
         }
