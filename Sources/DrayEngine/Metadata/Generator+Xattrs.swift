@@ -45,6 +45,23 @@ extension Generator {
         return modeBits
     }
 
+    /// The status that differences are reported against.
+    func reportedStatus(_ list: FileSegment, _ entry: FileEntry, _ status: FileStatus, _ base: ItemFlags) -> FileStatus
+    {
+        // Compatibility: rsync reports an unchanged file after its attributes were set, and looks at it anew when a
+        // change of owner may have taken set-id bits away.
+        guard status.isRegular, status.mode & 0o6000 != 0, !options.dryRun, !options.fakeSuper,
+            base.intersection([.transfer, .localChange, .matched]).isEmpty
+        else { return status }
+        let attributes = list.attributes(entry)
+        var after = status
+        if options.owner && destination.isRoot { after.uid = attributes.uid }
+        if options.group && !attributes.skipGroup { after.gid = attributes.gid }
+        if after.uid == status.uid && after.gid == status.gid { return status }
+        after.mode &= status.mode & 0o010 != 0 ? ~0o6000 : ~0o4000
+        return after
+    }
+
     /// Writes the request list of a record for the entry that `differences` looked at last.
     func requestXattrs(_ record: ItemRecord, _ ndx: Int32) throws(TransferFailure) {
         guard record.carriesXattrs(session) else { return }

@@ -154,9 +154,11 @@ extension Generator {
 
     /// Flags of what differs between an entry and what stands at the destination.
     func differences(
-        _ list: FileSegment, _ entry: FileEntry, exists: Bool, status: FileStatus, base: ItemFlags, xname: Bytes? = nil
+        _ list: FileSegment, _ entry: FileEntry, exists: Bool, status before: FileStatus, base: ItemFlags,
+        xname: Bytes? = nil
     ) -> ItemFlags {
         var flags = base
+        let status = reportedStatus(list, entry, before, base)
         let compared = addMetadataDifferences(&flags, list, entry, exists: exists, status: status)
         guard exists else {
             flags.insert(.isNew)
