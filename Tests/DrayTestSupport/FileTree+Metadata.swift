@@ -70,8 +70,9 @@ extension FileTree {
             [.init(1, 7), .init(2, 7, 1), .init(4, 5), .init(8, 4, 3), .init(16, 7), .init(32, 5)])
         try acl(
             "meta/default", [.init(1, 7), .init(2, 7, 5), .init(4, 5), .init(16, 7), .init(32, 5)])
-        try attribute("meta/default", "user.x", [])
         try file("meta/default/inherits", Self.noise(20, seed: 57))
+        try directory("meta/empty-value")
+        try attribute("meta/empty-value", "user.x", [])
         try directory("meta/long")
         try attribute("meta/long", "user.long", Self.noise(900, seed: 54))
         try directory("meta/long-too")
@@ -79,11 +80,14 @@ extension FileTree {
         try symlink("meta/link", to: "mask")
         if geteuid() == 0 {
             try attribute("meta/link", "trusted.link", Self.noise(50, seed: 58))
-            // Compatibility: rsync's --fake-super loses ACLs of items whose other attributes change at the same time.
+            // Compatibility: rsync's --fake-super loses ACLs of items that it sets other attributes of without a
+            // transfer, so no such item has both.
             try attribute("meta/value-1", "trusted.short", [1, 2, 3])
             try owner("meta/mask", 1, 2)
         }
-        for (position, name) in ["meta/default", "meta/long", "meta/long-too", "meta", ""].enumerated() {
+        for (position, name) in ["meta/empty-value", "meta/default", "meta/long", "meta/long-too", "meta", ""]
+            .enumerated()
+        {
             try setTime(name, 1_450_100_000 + Int64(position))
         }
     }

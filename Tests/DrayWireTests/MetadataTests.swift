@@ -192,7 +192,7 @@ import Testing
             item: "00 00 00 01 03 00 61 62 63", code: .fileIO,
             text: "Invalid xattr name received (missing trailing \\0)."),
         Case(
-            item: "00 00 00 01 01 00 00", code: .fileIO, text: "Invalid xattr name received (missing trailing \\0)."),
+            item: "00 00 00 01 00 00", code: .fileIO, text: "Invalid xattr name received (missing trailing \\0)."),
     ]
 
     @Test(arguments: cases)

@@ -15,6 +15,8 @@ extension Generator {
     ) -> UInt32 {
         var modeBits: UInt32 = 0o7777
         wantedXattrs = []
+        destination.generatorMetadata.isSettled = false
+        destination.generatorMetadata.xattrsDiffer = false
         guard options.acls || options.xattrs > 0 else { return modeBits }
         let wanted = destination.xattrs(list, entry)
         guard exists, destination.root >= 0 else {
@@ -38,10 +40,16 @@ extension Generator {
             }
             flags.insert(.reportACL)
         }
-        guard let wanted else { return modeBits }
+        let stays = flags.intersection([.transfer, .localChange, .reportACL]).isEmpty
+        guard let wanted else {
+            destination.generatorMetadata.isSettled = stays
+            return modeBits
+        }
         let (differs, missing) = destination.generatorMetadata.compare(wanted, place.target)
         if differs { flags.insert(.reportXattr) }
         wantedXattrs = missing
+        destination.generatorMetadata.isSettled = stays && !differs
+        destination.generatorMetadata.xattrsDiffer = differs
         return modeBits
     }
 

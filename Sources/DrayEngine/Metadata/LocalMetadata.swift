@@ -20,6 +20,10 @@ final class LocalMetadata {
     let calls = ExtendedAttributes()
     let policy: XattrPolicy
     let isFake: Bool
+    /// The item looked at last has the ACLs and attributes it should have, and is not going to be replaced.
+    var isSettled = false
+    /// The item looked at last has other extended attributes than it should have.
+    var xattrsDiffer = false
     private let hasher = StrongHasher(.md5)
 
     init(session: Session, side: FilterSide) {

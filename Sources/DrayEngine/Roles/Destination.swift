@@ -253,11 +253,21 @@ final class Destination: @unchecked Sendable {
         } else if !setOwner(place, list, entry, &status, role) {
             return false
         }
-        if options.xattrs > 0 {
+        let isSettled = metadata(role).isSettled
+        metadata(role).isSettled = false
+        var choice = choice
+        // Other attributes may mean another time on some file systems: it is set whatever the comparison says.
+        if metadata(role).xattrsDiffer && !choice.contains(.skipTime) { choice.insert(.exactTime) }
+        metadata(role).xattrsDiffer = false
+        if options.xattrs > 0 && !isSettled {
             _ = applyXattrs(place, list, entry, basis: basis, isFinal: role == .receiver, role: role)
         }
         if !setTimes(directory, name, descriptor, list, entry, status, choice, role) { return false }
-        if options.acls && !applyACLs(place, list, entry, mode: mode, status: &status, role: role) { return false }
+        if options.acls && !isSettled
+            && !applyACLs(place, list, entry, mode: mode, status: &status, role: role)
+        {
+            return false
+        }
         if options.fakeSuper {
             status.mode = mode
         } else if !status.isSymlink && (status.mode ^ mode) & 0o7777 != 0 {

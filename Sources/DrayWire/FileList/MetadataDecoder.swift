@@ -116,7 +116,7 @@ extension FileEntryDecoder {
             throw fail(.protocolIncompatible, "xattr list exceeds per-file limit [\(reader.who)]")
         }
         var name = try reader.bytes(Int(nameLength))
-        if name.count < 2 || name.last != 0 {
+        if name.last != 0 {
             throw fail(.fileIO, "Invalid xattr name received (missing trailing \\0).")
         }
         // A name ends at its first NUL, as every system call sees it.
