@@ -80,10 +80,10 @@ extension SourceWalk {
         let walks = options.recursive || (options.dirs && (isDot || argument.last == UInt8(ascii: "/")))
         var flags: FileEntryFlags = []
         if status.isDirectory && walks { flags = [.topDirectory, .contentDirectory] }
-        try name.withRaw { (raw) throws(TransferFailure) in
+        let isSent = try name.withRaw { (raw) throws(TransferFailure) in
             try self.send(raw, status, directory: rootPath, anchor: anchor, flags: flags, segment)
         }
-        guard status.isDirectory && walks else { return }
+        guard isSent && status.isDirectory && walks else { return }
         if isDot {
             try sendTree(rootPath, segment, isTransferRoot: true)
         } else if !session.incremental {
@@ -158,7 +158,7 @@ extension SourceWalk {
                 if code != 0 {
                     return try missing(raw, directory, path, code, parentID, segment)
                 }
-                try component.withRaw { (name) throws(TransferFailure) in
+                _ = try component.withRaw { (name) throws(TransferFailure) in
                     try self.send(
                         name, status, directory: parentID, anchor: anchor, flags: [.impliedDirectory], segment)
                 }
@@ -186,10 +186,10 @@ extension SourceWalk {
         rootDevice = status.device
         let walks = options.recursive || (options.dirs && slashEnding)
         let flags: FileEntryFlags = status.isDirectory && walks ? [.topDirectory, .contentDirectory] : []
-        try name.withRaw { (raw) throws(TransferFailure) in
+        let isSent = try name.withRaw { (raw) throws(TransferFailure) in
             try self.send(raw, status, directory: parentID, anchor: anchor, flags: flags, segment)
         }
-        if status.isDirectory && walks {
+        if isSent && status.isDirectory && walks {
             guard let id = full.withUnsafeBytes({ paths.intern($0, root: root) }) else {
                 throw TransferFailure(.outOfMemory)
             }

@@ -117,8 +117,9 @@ extension SourceWalk {
             {
                 return
             }
-            try self.send(name, status, directory: directory, anchor: descriptor, flags: flags, segment)
-            if flags.contains(.contentDirectory) && !self.session.incremental {
+            let isSent = try self.send(
+                name, status, directory: directory, anchor: descriptor, flags: flags, segment)
+            if isSent && flags.contains(.contentDirectory) && !self.session.incremental {
                 let child = prefix.appendingComponent(Bytes(name))
                 if let id = child.withUnsafeBytes({ self.paths.intern($0, root: root) }) { below.append(id) }
             }
@@ -160,10 +161,12 @@ extension SourceWalk {
 
     // MARK: - One entry
 
+    /// Sends one entry; false if it was left out (reported).
+    @discardableResult
     func send(
         _ name: UnsafeRawBufferPointer, _ found: FileStatus, directory: Int32, anchor: Int32, flags: FileEntryFlags,
         _ segment: FileSegment
-    ) throws(TransferFailure) {
+    ) throws(TransferFailure) -> Bool {
         let place = metadataPlace(directory, anchor)
         var status = found
         if options.fakeSuper {
@@ -174,7 +177,7 @@ extension SourceWalk {
         var mode = status.mode
         if mode == 0 {
             session.reporter.noteIOError(.general)
-            return
+            return false
         }
         var length = status.length
         var target = Bytes()
@@ -187,9 +190,10 @@ extension SourceWalk {
                     anchor, nameBuffer.cString(name), storedIn: options.fakeSuper, code: &code)
             else {
                 let path = Bytes(paths.path(directory)).appendingComponent(Bytes(name))
-                return reportUnreadable(path, directory, code, followed: false)
+                reportUnreadable(path, directory, code, followed: false)
+                return false
             }
-            if text.isEmpty { return }
+            if text.isEmpty { return false }
             target = session.environment.mungesSymlinks || options.mungeLinks ? SymlinkMunging.unmunged(text) : text
         case FileType.regular, FileType.directory: break
         default: length = 0
@@ -205,7 +209,9 @@ extension SourceWalk {
         entry.inode = status.inode
         entry.linkCount = status.linkCount
         if options.acls || options.xattrs > 0 {
-            guard readMetadata(&entry, found, status, place: place, directory: directory, name) else { return }
+            guard readMetadata(&entry, found, status, place: place, directory: directory, name) else {
+                return false
+            }
         }
         var digest = Bytes()
         if let hasher, status.isRegular { digest = fileDigest(hasher, anchor, name) }
@@ -219,6 +225,7 @@ extension SourceWalk {
         if options.info[.flist] >= 2 && segment.count % 100 == 0 {
             session.reporter.event(.fileListProgress(count: statistics.files.total))
         }
+        return true
     }
 
     func fileDigest(_ hasher: StrongHasher, _ anchor: Int32, _ name: UnsafeRawBufferPointer) -> Bytes {

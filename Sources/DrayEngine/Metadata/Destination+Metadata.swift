@@ -29,15 +29,15 @@ extension Destination {
         return options.xattrs > 0 && number >= 0 ? received.xattrs[number] : nil
     }
 
-    /// Applies the entry's list; false if something failed (reported).
+    /// Applies the entry's list; failures are reported.
     func applyXattrs(
-        _ place: Place, _ list: FileSegment, _ entry: FileEntry, basis: AttributeTarget? = nil, isFinal: Bool,
-        role: RoleName
-    ) -> Bool {
-        guard let wanted = xattrs(list, entry) else { return true }
-        let shown = session.fullName(place.shown ?? localName ?? list.path(entry))
-        let helper = metadata(role)
-        var failures = helper.apply(wanted, to: place.target, basis: basis, isFinal: isFinal, shown: shown)
+        _ place: Place, _ list: FileSegment, _ entry: FileEntry, basis: AttributeTarget? = nil, _ helper: LocalMetadata
+    ) {
+        guard let wanted = xattrs(list, entry) else { return }
+        let isLink = list.mode(entry) & FileType.mask == FileType.symlink && !options.fakeSuper
+        let item = LocalMetadata.Shown(
+            path: session.fullName(place.shown ?? localName ?? list.path(entry)), prefix: isLink ? "l" : "f")
+        var failures = helper.apply(wanted, to: place.target, basis: basis, item)
         if failures.contains(where: { $0.code == EACCES || $0.code == EPERM }), !isRoot {
             // User attributes need write permission, which the item may lack until now or for good.
             var status = FileStatus()
@@ -45,7 +45,7 @@ extension Destination {
                 !status.isSymlink, status.mode & 0o200 == 0,
                 FileSystem.setMode(place.directory, place.name, status.permissions | 0o200) == 0
             {
-                failures = helper.apply(wanted, to: place.target, basis: basis, isFinal: isFinal, shown: shown)
+                failures = helper.apply(wanted, to: place.target, basis: basis, item)
                 _ = FileSystem.setMode(place.directory, place.name, status.permissions)
             }
         }
@@ -53,10 +53,9 @@ extension Destination {
             if failure.code == 0 {
                 session.reporter.errorTransfer(failure.text)
             } else {
-                session.reporter.systemError(role, failure.text, failure.code)
+                session.reporter.systemError(.receiver, failure.text, failure.code)
             }
         }
-        return failures.isEmpty
     }
 
     // MARK: - ACLs
@@ -86,6 +85,8 @@ extension Destination {
         let attributes = list.attributes(entry)
         guard options.acls, attributes.accessACL >= 0, !status.isSymlink else { return true }
         do throws(MetadataFailure) {
+            var place = place
+            place.shown = place.shown ?? localName ?? list.path(entry)
             try setAccess(
                 place, received.access[attributes.accessACL], attributes.mode, mode, &status, metadata(role))
             if attributes.defaultACL >= 0 && status.isDirectory {
@@ -103,7 +104,7 @@ extension Destination {
         _ helper: LocalMetadata
     ) throws(MetadataFailure) {
         let now = try helper.accessACL(
-            place.target, mode: status.mode, shown: session.fullName(Bytes(cString: place.name)))
+            place.target, mode: status.mode, shown: place.shown ?? [])
         if wanted.equalsAccess(now, mode: listMode, otherMode: status.mode) { return }
         if options.fakeSuper {
             let code =
@@ -131,7 +132,7 @@ extension Destination {
     private func setDefault(
         _ place: Place, _ wanted: AccessControlList, _ helper: LocalMetadata
     ) throws(MetadataFailure) {
-        let now = try helper.defaultACL(place.target, shown: session.fullName(Bytes(cString: place.name)))
+        let now = try helper.defaultACL(place.target, shown: place.shown ?? [])
         if now == wanted { return }
         let code: Int32
         if options.fakeSuper {
@@ -148,7 +149,7 @@ extension Destination {
     private func check(_ code: Int32, _ place: Place, _ kind: StaticString) throws(MetadataFailure) {
         if code == 0 { return }
         throw MetadataFailure(
-            text: Bytes("set_acl: sys_acl_set_file(") + (place.shown ?? Bytes(cString: place.name)) + Bytes(", ")
+            text: Bytes("set_acl: xacl_set(") + (place.shown ?? Bytes(cString: place.name)) + Bytes(", ")
                 + Bytes(kind) + Bytes(")"), code: code)
     }
 

@@ -90,6 +90,6 @@ extension Generator {
         guard parent >= 0 else { return }
         let place = Destination.Place(
             directory: parent, name: destination.name(list, entry, metadataName), descriptor: -1)
-        _ = destination.applyXattrs(place, list, entry, isFinal: true, role: .generator)
+        destination.applyXattrs(place, list, entry, destination.generatorMetadata)
     }
 }

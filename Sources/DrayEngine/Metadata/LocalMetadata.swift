@@ -25,11 +25,14 @@ final class LocalMetadata {
     /// The item looked at last has other extended attributes than it should have.
     var xattrsDiffer = false
     private let hasher = StrongHasher(.md5)
+    /// How messages name the reading of an ACL.
+    private let getter: Bytes
 
     init(session: Session, side: FilterSide) {
         self.session = session
         policy = XattrPolicy(session: session, side: side)
         isFake = session.options.fakeSuper
+        getter = side == .sender ? Bytes("get_acl: sys_acl_get_file(") : Bytes("get_acl: xacl_get(")
     }
 
     // MARK: - Status
@@ -64,7 +67,7 @@ final class LocalMetadata {
         }
         guard let list = calls.accessACL(target, mode: mode, code: &code) else {
             throw MetadataFailure(
-                text: Bytes("get_acl: sys_acl_get_file(") + shown() + Bytes(", ACL_TYPE_ACCESS)"), code: code)
+                text: getter + shown() + Bytes(", ACL_TYPE_ACCESS)"), code: code)
         }
         return list
     }
@@ -82,7 +85,7 @@ final class LocalMetadata {
         }
         guard let list = calls.defaultACL(target, code: &code) else {
             throw MetadataFailure(
-                text: Bytes("get_acl: sys_acl_get_file(") + shown() + Bytes(", ACL_TYPE_DEFAULT)"), code: code)
+                text: getter + shown() + Bytes(", ACL_TYPE_DEFAULT)"), code: code)
         }
         return list
     }
@@ -144,7 +147,9 @@ final class LocalMetadata {
     }
 
     /// Names of local attributes that concern the transfer; none where the file system has no attributes.
-    func names(_ target: AttributeTarget, shown: @autoclosure () -> Bytes) throws(MetadataFailure) -> [Bytes] {
+    func names(
+        _ target: AttributeTarget, shown: @autoclosure () -> Bytes
+    ) throws(MetadataFailure) -> [Bytes] {
         var code: Int32 = 0
         let all = calls.names(target, code: &code)
         if code != 0 && code != ENOTSUP && code != ENOSYS {
@@ -155,6 +160,12 @@ final class LocalMetadata {
     }
 
     // MARK: - Extended attributes: receiving
+
+    /// How messages name an item, and which kind of call they say was made (`l…` for symlinks, `f…` for others).
+    struct Shown {
+        let path: Bytes
+        let prefix: StaticString
+    }
 
     /// Whether an item's attributes differ from a received list, and which long values it does not have.
     func compare(_ list: ExtendedAttributeList, _ target: AttributeTarget) -> (differs: Bool, missing: [Int32]) {
@@ -180,27 +191,27 @@ final class LocalMetadata {
     ///
     /// - Parameters:
     ///   - basis: the item that is being replaced, whose long values are taken where they are the same.
-    ///   - isFinal: a missing long value is an error; otherwise it is still on its way.
     /// - Returns: what failed.
     func apply(
-        _ list: ExtendedAttributeList, to target: AttributeTarget, basis: AttributeTarget?, isFinal: Bool, shown: Bytes
+        _ list: ExtendedAttributeList, to target: AttributeTarget, basis: AttributeTarget?, _ shown: Shown
     ) -> [MetadataFailure] {
         var failures: [MetadataFailure] = []
         for pair in list.pairs where !holds(target, pair) {
             guard let value = list.value(pair) ?? basis.flatMap({ value(of: pair, in: $0) }) else {
-                if isFinal { failures.append(missing(pair, shown)) }
+                failures.append(missing(pair, shown.path))
                 continue
             }
             let code = calls.set(target, pair.name, value)
             if code != 0 {
                 failures.append(
                     MetadataFailure(
-                        text: Bytes("rsync_xal_set: lsetxattr(") + shown + Bytes(",\"") + pair.name
+                        text: Bytes("rsync_xal_set: ") + Bytes(shown.prefix) + Bytes("setxattr(") + shown.path
+                            + Bytes(",\"") + pair.name
                             + Bytes("\") failed"), code: code))
             }
         }
         do throws(MetadataFailure) {
-            let names = try names(target, shown: shown)
+            let names = try names(target, shown: shown.path)
             if names.isEmpty { return failures }
             let wanted = Set(list.pairs.map(\.name))
             for name in names where !wanted.contains(name) {
@@ -208,7 +219,8 @@ final class LocalMetadata {
                 if code != 0 {
                     failures.append(
                         MetadataFailure(
-                            text: Bytes("rsync_xal_clear: lremovexattr(") + shown + Bytes(",\"") + name
+                            text: Bytes("rsync_xal_set: ") + Bytes(shown.prefix) + Bytes("removexattr(") + shown.path
+                                + Bytes(",\"") + name
                                 + Bytes("\") failed"), code: code))
                 }
             }

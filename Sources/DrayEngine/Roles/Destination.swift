@@ -259,9 +259,8 @@ final class Destination: @unchecked Sendable {
         // Other attributes may mean another time on some file systems: it is set whatever the comparison says.
         if metadata(role).xattrsDiffer && !choice.contains(.skipTime) { choice.insert(.exactTime) }
         metadata(role).xattrsDiffer = false
-        if options.xattrs > 0 && !isSettled {
-            _ = applyXattrs(place, list, entry, basis: basis, isFinal: role == .receiver, role: role)
-        }
+        // What the generator handles itself gets its attributes when the sender has answered the record.
+        if options.xattrs > 0 && role == .receiver { applyXattrs(place, list, entry, basis: basis, receiverMetadata) }
         if !setTimes(directory, name, descriptor, list, entry, status, choice, role) { return false }
         if options.acls && !isSettled
             && !applyACLs(place, list, entry, mode: mode, status: &status, role: role)

@@ -356,11 +356,12 @@ extension Generator {
             }
         }
         if exists && !clearWay(list, entry, parent, status, "symlink") { return }
-        try report(
-            ndx,
-            differences(
-                list, entry, exists: exists && status.isSymlink, status: status, base: [.localChange, .reportChange]))
-        if options.dryRun { return try finishedLocally(ndx, list, entry) }
+        let flags = differences(
+            list, entry, exists: exists && status.isSymlink, status: status, base: [.localChange, .reportChange])
+        if options.dryRun {
+            try report(ndx, flags)
+            return try finishedLocally(ndx, list, entry)
+        }
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
             if options.fakeSuper { return FileSystem.makeFile(directory, name, content: target) }
             return target.withCString { FileSystem.makeSymlink($0, directory, name) }
@@ -373,6 +374,7 @@ extension Generator {
             return
         }
         finishNode(list, entry, parent)
+        try report(ndx, flags)
         try finishedLocally(ndx, list, entry)
     }
 
@@ -399,12 +401,12 @@ extension Generator {
             return
         }
         if exists && !clearWay(list, entry, parent, status, isDevice ? "device file" : "special file") { return }
-        try report(
-            ndx,
-            differences(
-                list, entry, exists: exists && status.type == type, status: status, base: [.localChange, .reportChange])
-        )
-        if options.dryRun { return try finishedLocally(ndx, list, entry) }
+        let flags = differences(
+            list, entry, exists: exists && status.type == type, status: status, base: [.localChange, .reportChange])
+        if options.dryRun {
+            try report(ndx, flags)
+            return try finishedLocally(ndx, list, entry)
+        }
         let created = destination.finalMode(mode, existing: nil, parent: parent)
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
             if options.fakeSuper { return FileSystem.makeFile(directory, name, content: []) }
@@ -417,6 +419,7 @@ extension Generator {
             return
         }
         finishNode(list, entry, parent)
+        try report(ndx, flags)
         try finishedLocally(ndx, list, entry)
     }
 
