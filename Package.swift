@@ -93,7 +93,7 @@ let package = Package(
 
         // MARK: Tests
         .target(
-            name: "DrayTestSupport", dependencies: ["DrayCore"], path: "Tests/DrayTestSupport",
+            name: "DrayTestSupport", dependencies: ["DrayCore", "CDraySystem"], path: "Tests/DrayTestSupport",
             swiftSettings: swiftSettings),
         tests("DrayCoreTests", ["DrayCore"]),
         tests("DrayWireTests", ["DrayCore", "DrayWire"]),

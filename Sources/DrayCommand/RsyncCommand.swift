@@ -123,7 +123,7 @@ struct RsyncCommand {
         _ command: ParsedCommand, _ operands: Operands, _ sink: TerminalSink, _ signals: SignalWatch
     ) throws(TransferFailure) -> ExitCode {
         let (near, far) = MemoryChannel.pair()
-        var serverOptions = command.options
+        var serverOptions = try Self.receivingOptions(command)
         serverOptions.amServer = true
         serverOptions.amSender = false
         let incremental = Session.allowsIncremental(command.options) ? "i" : ""
@@ -140,6 +140,22 @@ struct RsyncCommand {
         signals.attach(client)
         return EngineLocal.run(
             client: client, server: server, sources: operands.sources, destination: operands.destination)
+    }
+
+    /// Options of the receiving half of a local copy: the same ones, unless `--remote-option` adds to them.
+    private static func receivingOptions(_ command: ParsedCommand) throws(TransferFailure) -> TransferOptions {
+        guard !command.options.remoteOptions.isEmpty else { return command.options }
+        var plain = command.options
+        plain.secludedArguments = false
+        // No shell takes part that words would have to be protected from.
+        plain.oldArguments = 2
+        let words = try ServerArguments(plain, command.client, pushing: true, paths: [Bytes(".")]).visible
+        guard case .run(let parsed) = try OptionParser.parse(words) else { return command.options }
+        var options = parsed.options
+        options.isLocal = true
+        options.wholeFile = command.options.wholeFile
+        options.protocolVersion = command.options.protocolVersion
+        return options
     }
 
     private func runShell(

@@ -36,7 +36,7 @@ public struct FileEntry: BitwiseCopyable, Sendable {
     public var flags: FileEntryFlags
     /// Path-table id of the directory part.
     public var directory: Int32
-    /// Attribute-table index of (mode, uid, gid).
+    /// Attribute-table index of mode, owner, group, ACLs and xattrs.
     public var attributes: UInt32
     /// Bytes; symlinks: length of the target; devices: 0.
     public var length: Int64

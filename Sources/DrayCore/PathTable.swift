@@ -88,7 +88,7 @@ public final class PathTable: @unchecked Sendable {
     public var count: Int { records.count }
 }
 
-/// Distinct (mode, uid, gid) triples; entries hold an index.
+/// Distinct combinations of mode, owner, group, ACLs and extended attributes; entries hold an index.
 public final class AttributeTable: @unchecked Sendable {
     // Safe: see ChunkedStore; the dictionary is only touched by the adding thread.
     public struct Attributes: BitwiseCopyable, Hashable, Sendable {
@@ -97,6 +97,10 @@ public final class AttributeTable: @unchecked Sendable {
         public var gid: UInt32
         /// The receiver may not or need not set the group.
         public var skipGroup: Bool
+        /// Numbers in the connection's tables of access ACLs, default ACLs and xattr lists; −1 is none.
+        public var accessACL: Int32 = -1
+        public var defaultACL: Int32 = -1
+        public var xattrs: Int32 = -1
 
         public init(mode: UInt32, uid: UInt32, gid: UInt32, skipGroup: Bool = false) {
             self.mode = mode
@@ -128,7 +132,7 @@ public final class AttributeTable: @unchecked Sendable {
     public subscript(position: UInt32) -> Attributes { store[Int(position)] }
     public var count: Int { store.count }
 
-    /// Rewrites every triple (ownership mapping after the id lists have arrived). Later lookups intern anew.
+    /// Rewrites every combination (ownership mapping after the id lists have arrived). Later lookups intern anew.
     public func mapAll(_ transform: (inout Attributes) -> Void) {
         for position in 0..<store.count { transform(&store.pointer(position).pointee) }
         index.removeAll()

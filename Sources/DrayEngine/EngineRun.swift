@@ -281,7 +281,7 @@ final class SideRun {
 
     func receive(_ destinationArgument: Bytes?, requested: [Bytes]) throws(TransferFailure) {
         let judge = ReceivedNames.judge(session, requested: requested)
-        let listReceiver = ListReceiver(session: session, judge: judge)
+        let listReceiver = try ListReceiver(session: session, judge: judge)
         if let names = session.environment.filesFromForPeer {
             let stream = NameStream(
                 session, NameStream.wireForm(names, nulSeparated: session.options.fromZero))
@@ -297,7 +297,8 @@ final class SideRun {
             try listReceiver.receiveFirst()
         }
         if listReceiver.lists.knownCount == 0 && !session.options.amServer { return }
-        let destination = Destination(session: session, lists: listReceiver.lists, paths: listReceiver.paths)
+        let destination = Destination(
+            session: session, lists: listReceiver.lists, paths: listReceiver.paths, received: listReceiver.received)
         try destination.choose(session.options.listOnly ? nil : destinationArgument)
         try destination.check()
         role = .generator

@@ -226,14 +226,19 @@ public final class Session: @unchecked Sendable {
         let version = protocolVersion
         if version < 30 && options.append == .append { options.append = .verify }
         if options.deleteMode == .unspecified { options.deleteMode = version < 30 ? .before : .during }
+        if version < 30 && !options.isLocal {
+            if options.acls { throw tooOld("--acls", 30) }
+            if options.xattrs > 0 { throw tooOld("--xattrs", 30) }
+        }
         guard version < 29 else { return }
-        if options.fuzzy > 0 {
-            throw fail(.protocolIncompatible, "--fuzzy requires protocol 29 or higher (negotiated \(version)).")
-        }
-        if options.pruneEmptyDirs {
-            throw fail(
-                .protocolIncompatible, "--prune-empty-dirs requires protocol 29 or higher (negotiated \(version)).")
-        }
+        if options.fuzzy > 0 { throw tooOld("--fuzzy", 29) }
+        if options.pruneEmptyDirs { throw tooOld("--prune-empty-dirs", 29) }
+    }
+
+    private func tooOld(_ option: String, _ needed: Int32) -> TransferFailure {
+        fail(
+            .protocolIncompatible,
+            "\(option) requires protocol \(needed) or higher (negotiated \(protocolVersion)).")
     }
 
     private func serverFlags() -> CompatibilityFlags {

@@ -89,7 +89,7 @@ public enum ConfinedPath {
 }
 
 extension Bytes {
-    init(cString: UnsafePointer<CChar>) {
+    public init(cString: UnsafePointer<CChar>) {
         self = Bytes(UnsafeRawBufferPointer(start: cString, count: strlen(cString)))
     }
 }

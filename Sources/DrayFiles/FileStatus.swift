@@ -167,6 +167,40 @@ public enum FileSystem {
         return Bytes(buffer[..<count])
     }
 
+    /// Target of a symlink, or (`storedIn` a regular file, `--fake-super`) the content that stands for it.
+    ///
+    /// - Parameter onlyStored: a real symlink counts as an error (ELOOP).
+    public static func readLink(
+        _ directory: Int32, _ name: UnsafePointer<CChar>, storedIn isStored: Bool, onlyStored: Bool = false,
+        code: inout Int32
+    ) -> Bytes? {
+        let target = readLink(directory, name, code: &code)
+        if target != nil && isStored && onlyStored {
+            code = ELOOP
+            return nil
+        }
+        guard target == nil, code == EINVAL, isStored else { return target }
+        let descriptor = open(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+        if descriptor < 0 {
+            code = -descriptor
+            return nil
+        }
+        defer { _ = close(descriptor) }
+        var buffer = Bytes(repeating: 0, count: Limits.maxPath - 1)
+        let count = buffer.withUnsafeMutableBytes { readFully(descriptor, $0, at: 0) }
+        code = count < 0 ? Int32(-count) : 0
+        return count < 0 ? nil : Bytes(buffer[..<count])
+    }
+
+    /// Makes a new regular file with this content, readable by its owner only.
+    public static func makeFile(_ directory: Int32, _ name: UnsafePointer<CChar>, content: Bytes) -> Int32 {
+        let descriptor = open(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
+        if descriptor < 0 { return -descriptor }
+        let code = content.withUnsafeBytes { writeAll(descriptor, $0) }
+        let closed = close(descriptor)
+        return code != 0 ? code : closed
+    }
+
     /// Owner and group without following a link; `UInt32.max` leaves one alone.
     public static func setOwner(_ directory: Int32, _ name: UnsafePointer<CChar>, uid: UInt32, gid: UInt32) -> Int32 {
         retry { fchownat(directory, name, uid, gid, AT_SYMLINK_NOFOLLOW) }

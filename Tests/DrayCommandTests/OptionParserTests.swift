@@ -154,8 +154,8 @@ import Testing
     @Test func unsupportedOptionsEndWithFour() {
         let context = ParseContext(environment: { _ in nil })
         #expect(
-            throws: TransferFailure(.unsupported, "rsync: --xattrs is not supported by this version of dray")
-        ) { _ = try OptionParser.parse(words("-aX s d"), context: context) }
+            throws: TransferFailure(.unsupported, "rsync: --copy-as is not supported by this version of dray")
+        ) { _ = try OptionParser.parse(words("-a --copy-as=u s d"), context: context) }
         #expect(throws: Never.self) { _ = try OptionParser.parse(words("-a --no-X --no-z s d"), context: context) }
     }
 }

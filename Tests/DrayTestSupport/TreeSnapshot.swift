@@ -1,6 +1,7 @@
 // Dray — what a tree holds, read with plain system calls only, and the differences between two trees.
 // SPDX-License-Identifier: Apache-2.0
 
+import CDraySystem
 import Glibc
 
 /// Everything that a copy is to keep of one item.
@@ -18,6 +19,8 @@ public struct TreeItem: Equatable, Sendable {
     public var linkedTo: String?
     /// Bytes in use on the disk.
     public var allocated: Int64
+    /// All extended attributes, ACLs among them.
+    public var attributes: [String: [UInt8]] = [:]
 }
 
 /// A tree by path (relative to its root, non-printable bytes escaped).
@@ -50,6 +53,7 @@ public struct TreeSnapshot: Sendable {
             let count = readlink(cPath, &target, target.count)
             item.digest = Self.digest(target[..<max(0, count)].map { UInt8(bitPattern: $0) })
         }
+        item.attributes = Self.attributes(cPath)
         let name = Self.printable(relative)
         items[name] = item
         if type != S_IFDIR && status.st_nlink > 1 { groups[UInt64(status.st_ino), default: []].append(name) }
@@ -57,6 +61,19 @@ public struct TreeSnapshot: Sendable {
         for child in Self.names(cPath) {
             read(path + [0x2f] + child, relative.isEmpty ? child : relative + [0x2f] + child, &groups)
         }
+    }
+
+    private static func attributes(_ cPath: [CChar]) -> [String: [UInt8]] {
+        var list = [UInt8](repeating: 0, count: 65_536)
+        let length = list.withUnsafeMutableBytes { dray_llistxattr(cPath, $0.baseAddress, $0.count) }
+        var result: [String: [UInt8]] = [:]
+        for part in list[..<max(0, length)].split(separator: 0) {
+            let name = String(decoding: part, as: UTF8.self)
+            var value = [UInt8](repeating: 0, count: 65_536)
+            let count = value.withUnsafeMutableBytes { dray_lgetxattr(cPath, name, $0.baseAddress, $0.count) }
+            result[name] = Array(value[..<max(0, count)])
+        }
+        return result
     }
 
     private static func names(_ cPath: [CChar]) -> [[UInt8]] {
@@ -153,6 +170,11 @@ public struct TreeSnapshot: Sendable {
         if mine.length != theirs.length { words.append("length \(mine.length) instead of \(theirs.length)") }
         if mine.device != theirs.device { words.append("device \(mine.device) instead of \(theirs.device)") }
         if mine.digest != theirs.digest { words.append("content") }
+        for name in Set(mine.attributes.keys).union(theirs.attributes.keys).sorted()
+        where mine.attributes[name] != theirs.attributes[name] {
+            let shown = { (value: [UInt8]?) in value.map { "\($0.prefix(40)) (\($0.count))" } ?? "nothing" }
+            words.append("\(name) \(shown(mine.attributes[name])) instead of \(shown(theirs.attributes[name]))")
+        }
         if mine.linkedTo != theirs.linkedTo {
             words.append("linked to \(mine.linkedTo ?? "nothing") instead of \(theirs.linkedTo ?? "nothing")")
         }

@@ -64,7 +64,7 @@ extension Interop {
         @Test(arguments: kinds, options)
         func matchesRsync(_ kind: String, _ options: String) throws {
             let scratch = try ScratchDirectory()
-            let shell = try makeShell(in: scratch.path)
+            let peers = try MatrixPeers(in: scratch.path)
             let root = scratch.path + "/work"
             for alternates in 1...2 {
                 let words =
@@ -76,7 +76,7 @@ extension Interop {
                         removeTree(root)
                         try build(root, alternates: alternates)
                         let result = try run(
-                            each.words(words, shell: shell, source: root + "/s/", destination: root + "/d/"),
+                            each.words(words, peers: peers, source: root + "/s/", destination: root + "/d/"),
                             seconds: 20)
                         let lines = result.outputText.split(separator: "\n").map(String.init)
                             .filter { !$0.hasPrefix("skipping") }

@@ -64,9 +64,14 @@ struct MatrixRunner {
         removeTree(work)
         _ = try FileTree(work)
         try FileTree.odd(work + "/source")
+        if set.hasMetadata { try FileTree(work + "/source").addMetadata() }
         var destination = work + "/parent/destination"
         let parent = try FileTree(work + "/parent")
         if start == .outdated { try FileTree.outdated(destination) }
+        if start == .outdated && set.hasMetadata {
+            try FileTree(destination).addMetadata()
+            try FileTree(destination).outdateMetadata()
+        }
         try parent.setTime("", 1_420_000_000)
         if set.options.contains("--mkpath") { destination = work + "/parent/new/path/destination" }
         let source = work + "/source/" + set.source

@@ -7,6 +7,8 @@ struct OptionSet: Sendable, CustomStringConvertible {
     var isUnordered = false
     /// Runs by default, not only in the whole matrix.
     var isQuick = true
+    /// The trees have ACLs and extended attributes.
+    var hasMetadata = false
 
     var description: String { options.joined(separator: " ") + (source.isEmpty ? "" : " (\(source))") }
 
@@ -21,14 +23,17 @@ struct OptionSet: Sendable, CustomStringConvertible {
         options.compactMap { $0.hasPrefix("--protocol=") ? Int($0.dropFirst(11)) : nil }.first ?? version
     }
 
-    init(_ text: String, source: String = "", unordered: Bool = false, quick: Bool = false) {
+    init(_ text: String, source: String = "", unordered: Bool = false, quick: Bool = false, metadata: Bool = false) {
         options = text.split(separator: " ").map(String.init)
         self.source = source
         isUnordered = unordered
         isQuick = quick
+        hasMetadata = metadata
     }
 
-    static let all: [OptionSet] = [
+    static let all: [OptionSet] = plain + metadata
+
+    private static let plain: [OptionSet] = [
         OptionSet("-a", quick: true),
         OptionSet("-aH", unordered: true, quick: true),
         OptionSet("-aH --no-i-r", unordered: true, quick: true),
@@ -154,5 +159,36 @@ struct OptionSet: Sendable, CustomStringConvertible {
         OptionSet("-aq"),
         OptionSet("-av --delete", quick: true),
         OptionSet("-a --out-format=%o_%i_%n_%L_%l_%B_%M"),
+    ]
+
+    private static let metadata: [OptionSet] = [
+        OptionSet("-aAX", quick: true, metadata: true),
+        OptionSet("-aA --no-i-r", metadata: true),
+        OptionSet("-aX --no-i-r", metadata: true),
+        OptionSet("-aAXH", unordered: true, metadata: true),
+        OptionSet("-aAXH --no-i-r", unordered: true, quick: true, metadata: true),
+        OptionSet("-aAXii --delete", metadata: true),
+        OptionSet("-aAXn", metadata: true),
+        OptionSet("-aAXI --no-W", metadata: true),
+        OptionSet("-aAXc", metadata: true),
+        OptionSet("-aAX --inplace --no-W", metadata: true),
+        OptionSet("-aAX --delay-updates", metadata: true),
+        OptionSet("-aAXb --backup-dir=../backup", metadata: true),
+        OptionSet("-aXX", metadata: true),
+        OptionSet("-aX --filter=-x_user.s*", metadata: true),
+        OptionSet("-aAX --chmod=Fg-w", metadata: true),
+        OptionSet("-rlt", metadata: true),
+        OptionSet("-aA --numeric-ids", metadata: true),
+        OptionSet("-aAX --protocol=30", metadata: true),
+        OptionSet("-aAX --protocol=31", metadata: true),
+        OptionSet("-aAX --fake-super", metadata: true),
+        OptionSet("-aAX -M--fake-super", quick: true, metadata: true),
+        OptionSet("-a --usermap=1234:77,root:5 --groupmap=*:9", quick: true),
+        OptionSet("-a --usermap=1000-2000:daemon --groupmap=nogroup:bin --no-i-r"),
+        OptionSet("-aA --usermap=1:8,daemon:9 --groupmap=2-3:nogroup", metadata: true),
+        OptionSet("-a --chown=daemon:bin"),
+        OptionSet("-rt --chown=:1"),
+        OptionSet("-a --numeric-ids --usermap=root:5"),
+        OptionSet("-a --usermap=nosuch:nosuch,*:3"),
     ]
 }

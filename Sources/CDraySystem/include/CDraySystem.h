@@ -41,3 +41,21 @@ uint64_t dray_make_dev(uint32_t major, uint32_t minor);
 uint64_t dray_monotonic_ns(void);
 /* errno text without the thread-safety warning of strerror. */
 const char *_Nonnull dray_strerror(int error);
+
+/* Extended attributes of a name below a directory descriptor, never following it. -1/ENOSYS where the kernel lacks
+   these calls (before Linux 6.13). */
+ssize_t dray_listxattrat(int dirfd, const char *_Nonnull path, void *_Nullable list, size_t size);
+ssize_t dray_getxattrat(
+    int dirfd, const char *_Nonnull path, const char *_Nonnull name, void *_Nullable value, size_t size);
+int dray_setxattrat(
+    int dirfd, const char *_Nonnull path, const char *_Nonnull name, const void *_Nullable value, size_t size);
+int dray_removexattrat(int dirfd, const char *_Nonnull path, const char *_Nonnull name);
+/* The same by path (last component not followed) and by open descriptor. */
+ssize_t dray_llistxattr(const char *_Nonnull path, void *_Nullable list, size_t size);
+ssize_t dray_lgetxattr(const char *_Nonnull path, const char *_Nonnull name, void *_Nullable value, size_t size);
+int dray_lsetxattr(const char *_Nonnull path, const char *_Nonnull name, const void *_Nullable value, size_t size);
+int dray_lremovexattr(const char *_Nonnull path, const char *_Nonnull name);
+ssize_t dray_flistxattr(int fd, void *_Nullable list, size_t size);
+ssize_t dray_fgetxattr(int fd, const char *_Nonnull name, void *_Nullable value, size_t size);
+int dray_fsetxattr(int fd, const char *_Nonnull name, const void *_Nullable value, size_t size);
+int dray_fremovexattr(int fd, const char *_Nonnull name);

@@ -102,8 +102,12 @@ struct OptionState: Sendable {
         case .openNoatime: options.openNoatime = isOn
         case .omitDirTimes: omitDirTimes = isOn
         case .omitLinkTimes: options.omitLinkTimes = isOn
-        case .superUser: options.superUser = isOn
-        case .fakeSuper: options.fakeSuper = true
+        case .superUser:
+            options.superUser = isOn
+            options.fakeSuper = false
+        case .fakeSuper:
+            options.fakeSuper = true
+            options.superUser = nil
         case .owner: options.owner = isOn
         case .group: options.group = isOn
         case .devicesAndSpecials:

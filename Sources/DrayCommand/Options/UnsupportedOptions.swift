@@ -8,8 +8,7 @@ import DrayCore
 enum UnsupportedOptions {
     /// Long names (as the option table has them first).
     static let names: Set<String> = [
-        "acls", "xattrs", "fake-super", "usermap", "groupmap", "chown", "compress", "old-compress",
-        "new-compress", "compress-level", "compress-threads",
+        "compress", "old-compress", "new-compress", "compress-level", "compress-threads",
         "read-batch", "write-batch", "only-write-batch", "copy-as", "confine-root",
     ]
     /// Oldest protocol that is spoken.

@@ -207,7 +207,11 @@ struct ModuleSession {
             options.bandwidthLimit = limit
         }
         // A client cannot switch on what the administrator did not.
-        if options.fakeSuper {
+        if module.fakeSuper {
+            options.fakeSuper = true
+            options.superUser = nil
+            options.xattrs = min(options.xattrs, 1)
+        } else if options.fakeSuper {
             options.fakeSuper = false
             options.superUser = true
         }

@@ -17,17 +17,24 @@ final class ListReceiver {
     let paths = PathTable()
     let attributes = AttributeTable()
     let lists: LiveLists
+    /// ACLs and xattr lists that entries refer to.
+    let received: ReceivedMetadata
     private var statistics = TransferStatistics()
     private var finalListFreed = false
 
-    init(session: Session, judge: (any NameJudge)?) {
+    init(session: Session, judge: (any NameJudge)?) throws(TransferFailure) {
         self.session = session
         format = FileListFormat(
             options: session.options, protocolVersion: session.protocolVersion, flags: session.flags,
             checksumLength: session.fileChecksum.digestLength)
         lists = LiveLists(paths: paths, attributes: attributes, incremental: session.incremental)
         decoder = FileEntryDecoder(reader: session.reader, format: format)
-        owners = OwnerMap(session: session)
+        received = decoder.metadata
+        owners = try OwnerMap(session: session)
+        if session.options.xattrs > 0 {
+            let policy = XattrPolicy(session: session, side: .receiver)
+            decoder.localXattrName = { policy.localName($0) }
+        }
         if let conversion = session.conversion {
             decoder.convertPath = { [session] wire in
                 do throws(CharacterConversion.Failure) { return try conversion.fromWire(wire) } catch {
@@ -75,7 +82,7 @@ final class ListReceiver {
         try receiveEntries(segment)
         if !session.incremental {
             let (users, groups) = try decoder.readIDLists()
-            owners.mapAll(attributes, users: users, groups: groups)
+            owners.mapAll(attributes, received, users: users, groups: groups)
             if session.protocolVersion < 30 {
                 session.reporter.noteIOError(IOErrorBits(rawValue: try session.reader.int32()))
             }

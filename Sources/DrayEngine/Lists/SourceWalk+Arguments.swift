@@ -87,10 +87,10 @@ extension SourceWalk {
         let walks = options.recursive || (options.dirs && (isDot || argument.last == UInt8(ascii: "/")))
         var flags: FileEntryFlags = []
         if status.isDirectory && walks { flags = [.topDirectory, .contentDirectory] }
-        try name.withRaw { (raw) throws(TransferFailure) in
+        let isSent = try name.withRaw { (raw) throws(TransferFailure) in
             try self.send(raw, status, directory: rootPath, anchor: anchor, flags: flags, segment)
         }
-        guard status.isDirectory && walks else { return }
+        guard isSent && status.isDirectory && walks else { return }
         if isDot {
             try sendTree(rootPath, segment, isTransferRoot: true)
         } else if !session.incremental {
@@ -266,10 +266,10 @@ extension SourceWalk {
         rootDevice = status.device
         let walks = options.recursive || (options.dirs && item.endsInSlash)
         let flags: FileEntryFlags = status.isDirectory && walks ? [.topDirectory, .contentDirectory] : []
-        try name.withRaw { (raw) throws(TransferFailure) in
+        let isSent = try name.withRaw { (raw) throws(TransferFailure) in
             try self.send(raw, status, directory: parentID, anchor: anchor, flags: flags, segment)
         }
-        if status.isDirectory && walks && !session.incremental {
+        if isSent && status.isDirectory && walks && !session.incremental {
             guard let id = full.withUnsafeBytes({ paths.intern($0, root: item.root) }) else {
                 throw TransferFailure(.outOfMemory)
             }

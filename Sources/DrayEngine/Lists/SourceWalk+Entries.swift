@@ -117,8 +117,9 @@ extension SourceWalk {
             {
                 return
             }
-            try self.send(name, status, directory: directory, anchor: descriptor, flags: flags, segment)
-            if flags.contains(.contentDirectory) && !self.session.incremental {
+            let isSent = try self.send(
+                name, status, directory: directory, anchor: descriptor, flags: flags, segment)
+            if isSent && flags.contains(.contentDirectory) && !self.session.incremental {
                 let child = prefix.appendingComponent(Bytes(name))
                 if let id = child.withUnsafeBytes({ self.paths.intern($0, root: root) }) { below.append(id) }
             }
@@ -160,14 +161,23 @@ extension SourceWalk {
 
     // MARK: - One entry
 
+    /// Sends one entry; false if it was left out (reported).
+    @discardableResult
     func send(
-        _ name: UnsafeRawBufferPointer, _ status: FileStatus, directory: Int32, anchor: Int32, flags: FileEntryFlags,
+        _ name: UnsafeRawBufferPointer, _ found: FileStatus, directory: Int32, anchor: Int32, flags: FileEntryFlags,
         _ segment: FileSegment
-    ) throws(TransferFailure) {
+    ) throws(TransferFailure) -> Bool {
+        let place = metadataPlace(directory, anchor)
+        var status = found
+        if options.fakeSuper {
+            try metadata.overlay(
+                &status, AttributeTarget(directory: place, name: metadataName.cString(name)),
+                shown: session.fullName(shownPath(directory, name)))
+        }
         var mode = status.mode
         if mode == 0 {
             session.reporter.noteIOError(.general)
-            return
+            return false
         }
         if let conversion = session.conversion {
             do throws(CharacterConversion.Failure) { _ = try conversion.toWire(Bytes(name)) } catch {
@@ -191,11 +201,15 @@ extension SourceWalk {
         case FileType.symlink:
             guard options.links else { break }
             var code: Int32 = 0
-            guard let text = FileSystem.readLink(anchor, nameBuffer.cString(name), code: &code) else {
+            guard
+                let text = FileSystem.readLink(
+                    anchor, nameBuffer.cString(name), storedIn: options.fakeSuper, code: &code)
+            else {
                 let path = Bytes(paths.path(directory)).appendingComponent(Bytes(name))
-                return reportUnreadable(path, directory, code, followed: false)
+                reportUnreadable(path, directory, code, followed: false)
+                return false
             }
-            if text.isEmpty { return }
+            if text.isEmpty { return false }
             target = session.environment.mungesSymlinks || options.mungeLinks ? SymlinkMunging.unmunged(text) : text
             if let conversion = session.conversion, session.convertsTargets {
                 do throws(CharacterConversion.Failure) { target = try conversion.toWire(target) } catch {
@@ -217,6 +231,11 @@ extension SourceWalk {
         entry.device = status.device
         entry.inode = status.inode
         entry.linkCount = status.linkCount
+        if options.acls || options.xattrs > 0 {
+            guard readMetadata(&entry, found, status, place: place, directory: directory, name) else {
+                return false
+            }
+        }
         var digest = Bytes()
         if let hasher, status.isRegular, options.copyDevices || mode & FileType.mask == FileType.regular {
             digest = fileDigest(hasher, anchor, name)
@@ -231,6 +250,7 @@ extension SourceWalk {
         if options.info[.flist] >= 2 && segment.count % 100 == 0 {
             session.reporter.event(.fileListProgress(count: statistics.files.total))
         }
+        return true
     }
 
     private func cannotConvert(_ what: Bytes, _ failure: CharacterConversion.Failure) {

@@ -21,8 +21,10 @@ final class SourceWalk {
     let format: FileListFormat
     let chmod: ModeChanges?
     let hasher: StrongHasher?
+    let metadata: LocalMetadata
     let scan = DirectoryScan()
     let nameBuffer = NameBuffer()
+    let metadataName = NameBuffer()
     var digestBuffer: UnsafeMutableRawBufferPointer?
     /// Directory each source root is opened at, and how it is shown in messages.
     var roots: [(descriptor: Int32, display: Bytes)] = []
@@ -53,6 +55,7 @@ final class SourceWalk {
         if let conversion = session.conversion { encoder.convertPath = { (try? conversion.toWire($0)) ?? $0 } }
         filters = FilterWalk(session: session, side: .sender)
         chmod = ModeChanges(session.options.chmod + (session.environment.moduleChmod.map { [$0] } ?? []))
+        metadata = LocalMetadata(session: session, side: .sender)
         hasher = session.options.checksum ? StrongHasher(session.fileChecksum) : nil
         final class Roots { var list: [Int32] = [] }
         let roots = Roots()

@@ -4,6 +4,8 @@
 
 import DrayCore
 import DrayFiles
+import DrayFilters
+import DrayWire
 import Glibc
 
 /// Where received entries go. Immutable once chosen; shared by generator and receiver.
@@ -22,17 +24,28 @@ final class Destination: @unchecked Sendable {
     var alternatePlaces: [AlternatePlace] = []
     /// The destination directory was made for this run: its entry is reported as new.
     private(set) var wasCreated = false
+    /// Owners and devices are set for real.
     let isRoot: Bool
     let options: TransferOptions
+    /// ACLs and xattr lists that entries refer to.
+    let received: ReceivedMetadata
+    let generatorMetadata: LocalMetadata
+    let receiverMetadata: LocalMetadata
+    /// For backups, which both roles make.
+    let backupMetadata: Monitor<LocalMetadata>
     /// Partial files: directory name relative to each file's directory, or an absolute one.
     let partialDirectory: Bytes?
 
-    init(session: Session, lists: LiveLists, paths: PathTable) {
+    init(session: Session, lists: LiveLists, paths: PathTable, received: ReceivedMetadata) {
         self.session = session
         self.lists = lists
         self.paths = paths
+        self.received = received
         options = session.options
-        isRoot = session.options.superUser ?? (FileSystem.effectiveUser == 0)
+        isRoot = session.options.actsAsRoot
+        generatorMetadata = LocalMetadata(session: session, side: .receiver)
+        receiverMetadata = LocalMetadata(session: session, side: .receiver)
+        backupMetadata = Monitor(LocalMetadata(session: session, side: .receiver))
         partialDirectory =
             session.options.partialDirectory ?? (session.options.delayUpdates ? Bytes(".~tmp~") : nil)
     }
@@ -186,12 +199,16 @@ final class Destination: @unchecked Sendable {
     // MARK: - Attributes (chapter 04 §15)
 
     /// The mode an entry is to get, given what stands at the destination.
-    func finalMode(_ wanted: UInt32, existing: FileStatus?) -> UInt32 {
+    ///
+    /// - Parameter parent: descriptor of the directory that a new item is made in; its default ACL counts.
+    func finalMode(_ wanted: UInt32, existing: FileStatus?, parent: Int32 = -1, role: RoleName = .generator) -> UInt32 {
         let type = wanted & FileType.mask
         if options.perms { return wanted }
         guard let existing, existing.type == type else {
-            let kept = wanted & (0o777 & ~FileSystem.creationMask)
-            return type | kept
+            let kept =
+                parent < 0
+                ? 0o777 & ~FileSystem.creationMask : metadata(role).newPermissions(inDirectory: parent)
+            return type | wanted & kept
         }
         var mode = existing.mode
         if options.executability && type == FileType.regular {
@@ -229,35 +246,38 @@ final class Destination: @unchecked Sendable {
     /// - Parameters:
     ///   - descriptor: open file to act on, or −1 to act on the name without following it.
     ///   - status: what the item has now; updated.
+    ///   - basis: the item that this one will replace.
     /// - Returns: false if a step failed (already reported).
     @discardableResult
     func setAttributes(
         directory: Int32, name: UnsafePointer<CChar>, descriptor: Int32 = -1, list: FileSegment, entry: FileEntry,
-        mode: UInt32, status: inout FileStatus, choice: AttributeChoice = [], role: RoleName
+        mode: UInt32, status: inout FileStatus, choice: AttributeChoice = [], basis: AttributeTarget? = nil,
+        shown: Bytes? = nil, role: RoleName
     ) -> Bool {
-        let attributes = list.attributes(entry)
-        let changesOwner = isRoot && options.owner && attributes.uid != status.uid
-        let changesGroup = options.group && !attributes.skipGroup && attributes.gid != status.gid
-        if changesOwner || changesGroup {
-            let uid = changesOwner ? attributes.uid : UInt32.max
-            let gid = changesGroup ? attributes.gid : UInt32.max
-            let code =
-                descriptor >= 0
-                ? FileSystem.setOwner(descriptor: descriptor, uid: uid, gid: gid)
-                : FileSystem.setOwner(directory, name, uid: uid, gid: gid)
-            if code != 0 {
-                session.reporter.systemError(
-                    role, (changesOwner ? Bytes("chown ") : Bytes("chgrp ")) + display(list, entry) + Bytes(" failed"),
-                    code)
-                return false
-            }
-            // The kernel may have dropped set-id bits.
-            if status.mode & 0o6000 != 0 && !status.isSymlink {
-                status.mode &= ~0o6000
-            }
+        let place = Place(directory: directory, name: name, descriptor: descriptor, shown: shown)
+        if options.fakeSuper {
+            _ = metadata(role).calls.overlay(&status, place.target)
+            if !storeAttributes(place, list, entry, mode: mode, role: role) { return false }
+        } else if !setOwner(place, list, entry, &status, role) {
+            return false
         }
+        let isSettled = metadata(role).isSettled
+        metadata(role).isSettled = false
+        var choice = choice
+        // Other attributes may mean another time on some file systems: it is set whatever the comparison says.
+        if metadata(role).xattrsDiffer && !choice.contains(.skipTime) { choice.insert(.exactTime) }
+        metadata(role).xattrsDiffer = false
+        // What the generator handles itself gets its attributes when the sender has answered the record.
+        if options.xattrs > 0 && role == .receiver { applyXattrs(place, list, entry, basis: basis, receiverMetadata) }
         if !setTimes(directory, name, descriptor, list, entry, status, choice, role) { return false }
-        if !status.isSymlink && (status.mode ^ mode) & 0o7777 != 0 {
+        if options.acls && !isSettled
+            && !applyACLs(place, list, entry, mode: mode, status: &status, role: role)
+        {
+            return false
+        }
+        if options.fakeSuper {
+            status.mode = mode
+        } else if !status.isSymlink && (status.mode ^ mode) & 0o7777 != 0 {
             let code =
                 descriptor >= 0
                 ? FileSystem.setMode(descriptor: descriptor, mode & 0o7777)
@@ -268,6 +288,33 @@ final class Destination: @unchecked Sendable {
                 return false
             }
             status.mode = mode
+        }
+        return true
+    }
+
+    private func setOwner(
+        _ place: Place, _ list: FileSegment, _ entry: FileEntry, _ status: inout FileStatus, _ role: RoleName
+    ) -> Bool {
+        let attributes = list.attributes(entry)
+        let changesOwner = isRoot && options.owner && attributes.uid != status.uid
+        let changesGroup = options.group && !attributes.skipGroup && attributes.gid != status.gid
+        if changesOwner || changesGroup {
+            let uid = changesOwner ? attributes.uid : UInt32.max
+            let gid = changesGroup ? attributes.gid : UInt32.max
+            let code =
+                place.descriptor >= 0
+                ? FileSystem.setOwner(descriptor: place.descriptor, uid: uid, gid: gid)
+                : FileSystem.setOwner(place.directory, place.name, uid: uid, gid: gid)
+            if code != 0 {
+                session.reporter.systemError(
+                    role, (changesOwner ? Bytes("chown ") : Bytes("chgrp ")) + display(list, entry) + Bytes(" failed"),
+                    code)
+                return false
+            }
+            // The kernel may have dropped set-id bits.
+            if status.mode & 0o6000 != 0 && !status.isSymlink {
+                status.mode &= ~0o6000
+            }
         }
         return true
     }

@@ -52,7 +52,7 @@ extension Generator {
         }
         let cName = destination.name(list, entry.pointee, name)
         if parent >= 0 {
-            code = FileSystem.status(parent, cName, follow: false, &status)
+            code = try destination.status(parent, cName, &status, role: .generator)
             if code == 0 && status.isSymlink && type == FileType.directory && options.keepDirlinks {
                 var followed = FileStatus()
                 if FileSystem.status(parent, cName, follow: true, &followed) == 0 && followed.isDirectory {
@@ -115,7 +115,7 @@ extension Generator {
     private func isHandledNode(_ type: UInt32) -> Bool {
         if options.dropDevices { return false }
         if type == FileType.fifo || type == FileType.socket { return options.specials }
-        return options.devices && destination.isRoot
+        return options.devices && options.actsLikeRoot
     }
 
     private func handleAgain(
@@ -157,9 +157,12 @@ extension Generator {
 
     /// Flags of what differs between an entry and what stands at the destination.
     func differences(
-        _ list: FileSegment, _ entry: FileEntry, exists: Bool, status: FileStatus, base: ItemFlags, xname: Bytes? = nil
+        _ list: FileSegment, _ entry: FileEntry, exists: Bool, status before: FileStatus, base: ItemFlags,
+        xname: Bytes? = nil
     ) -> ItemFlags {
         var flags = base
+        let status = reportedStatus(list, entry, before, base)
+        let compared = addMetadataDifferences(&flags, list, entry, exists: exists, status: status)
         guard exists else {
             flags.insert(.isNew)
             return flags
@@ -186,14 +189,14 @@ extension Generator {
         }
         if type != FileType.symlink {
             if options.perms {
-                if (attributes.mode ^ status.mode) & 0o7777 != 0 { flags.insert(.reportPermissions) }
+                if (attributes.mode ^ status.mode) & compared != 0 { flags.insert(.reportPermissions) }
             } else if options.executability && type == FileType.regular
                 && (attributes.mode & 0o111 != 0) != (status.mode & 0o111 != 0)
             {
                 flags.insert(.reportPermissions)
             }
         }
-        if options.owner && destination.isRoot && attributes.uid != status.uid { flags.insert(.reportOwner) }
+        if options.owner && options.actsLikeRoot && attributes.uid != status.uid { flags.insert(.reportOwner) }
         if options.group && !attributes.skipGroup && attributes.gid != status.gid { flags.insert(.reportGroup) }
         return flags
     }
@@ -211,6 +214,7 @@ extension Generator {
         if flags.isSignificant || options.info[.name] >= 2 || options.itemize > 1 || xname?.isEmpty == false {
             record.flags.remove([.missingData, .deleted, .matched])
             try record.write(ndx, to: writer)
+            try requestXattrs(record, ndx)
         }
     }
 
@@ -264,7 +268,8 @@ extension Generator {
         }
         let cName = destination.name(list, entry.pointee, name)
         if !exists {
-            let code = FileSystem.makeDirectory(parent, cName, mode: list.mode(entry.pointee) & 0o7777)
+            let code = FileSystem.makeDirectory(
+                parent, cName, mode: list.mode(entry.pointee) & 0o7777 | (options.fakeSuper ? 0o700 : 0))
             if code != 0 && code != EEXIST {
                 session.reporter.systemError(
                     .generator,
@@ -275,11 +280,11 @@ extension Generator {
         }
         if !(implied && exists) {
             let mode = destination.finalMode(
-                list.mode(entry.pointee), existing: wasThere && before.isDirectory ? before : nil)
+                list.mode(entry.pointee), existing: wasThere && before.isDirectory ? before : nil, parent: parent)
             destination.setAttributes(
                 directory: parent, name: destination.name(list, entry.pointee, name), list: list, entry: entry.pointee,
                 mode: mode, status: &status, role: .generator)
-            if !destination.isRoot && status.mode & 0o700 != 0o700 {
+            if !options.actsLikeRoot && status.mode & 0o700 != 0o700 {
                 _ = FileSystem.setMode(
                     parent, destination.name(list, entry.pointee, name), status.mode & 0o7777 | 0o700)
             }
@@ -305,7 +310,7 @@ extension Generator {
             entry.flags.intersection([.missingDirectory, .cleared]).isEmpty, list.isDirectory(entry),
             !(entry.flags.contains(.impliedDirectory) && !options.impliedDirs)
         else { return }
-        let restoresMode = !destination.isRoot && options.perms
+        let restoresMode = !options.actsLikeRoot && options.perms
         let setsTime = options.times && !options.omitDirTimes
         guard restoresMode || setsTime else { return }
         let parent = cache.descriptor(entry.directory)

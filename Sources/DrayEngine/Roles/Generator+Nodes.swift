@@ -23,7 +23,9 @@ extension Generator {
         let cName = destination.name(list, entry, name)
         if exists && status.isSymlink {
             var code: Int32 = 0
-            if FileSystem.readLink(parent, cName, code: &code) == target {
+            if FileSystem.readLink(
+                parent, cName, storedIn: options.fakeSuper, onlyStored: options.fakeSuper, code: &code) == target
+            {
                 try report(ndx, differences(list, entry, exists: true, status: status, base: []))
                 if !options.dryRun {
                     destination.setAttributes(
@@ -51,10 +53,13 @@ extension Generator {
             case .create(let found): flags = found
             }
         }
-        try report(ndx, flags)
-        if options.dryRun { return try finishedLocally(ndx, list, entry) }
+        if options.dryRun {
+            try report(ndx, flags)
+            return try finishedLocally(ndx, list, entry)
+        }
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
-            target.withCString { FileSystem.makeSymlink($0, directory, name) }
+            if options.fakeSuper { return FileSystem.makeFile(directory, name, content: target) }
+            return target.withCString { FileSystem.makeSymlink($0, directory, name) }
         }
         if code != 0 {
             session.reporter.systemError(
@@ -64,6 +69,7 @@ extension Generator {
             return
         }
         finishNode(list, entry, parent)
+        try report(ndx, flags)
         try finishedLocally(ndx, list, entry)
     }
 
@@ -104,11 +110,15 @@ extension Generator {
             case .create(let found): flags = found
             }
         }
-        try report(ndx, flags)
-        if options.dryRun { return try finishedLocally(ndx, list, entry) }
-        let created = destination.finalMode(mode, existing: nil)
+        if options.dryRun {
+            try report(ndx, flags)
+            return try finishedLocally(ndx, list, entry)
+        }
+        let created = destination.finalMode(mode, existing: nil, parent: (parent, entry.directory))
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
-            FileSystem.makeNode(directory, name, mode: created, major: extra.deviceMajor, minor: extra.deviceMinor)
+            if options.fakeSuper { return FileSystem.makeFile(directory, name, content: []) }
+            return FileSystem.makeNode(
+                directory, name, mode: created, major: extra.deviceMajor, minor: extra.deviceMinor)
         }
         if code != 0 {
             session.reporter.systemError(
@@ -116,6 +126,7 @@ extension Generator {
             return
         }
         finishNode(list, entry, parent)
+        try report(ndx, flags)
         try finishedLocally(ndx, list, entry)
     }
 
@@ -124,7 +135,11 @@ extension Generator {
         var status = FileStatus()
         let cName = destination.name(list, entry, name)
         guard FileSystem.status(parent, cName, follow: false, &status) == 0 else { return }
-        let mode = status.isSymlink ? status.mode : destination.finalMode(list.mode(entry), existing: nil)
+        let isLink = list.mode(entry) & FileType.mask == FileType.symlink
+        let mode =
+            isLink
+            ? list.mode(entry)
+            : destination.finalMode(list.mode(entry), existing: nil, parent: (parent, entry.directory))
         destination.setAttributes(
             directory: parent, name: cName, list: list, entry: entry, mode: mode, status: &status, choice: .exactTime,
             role: .generator)

@@ -148,7 +148,8 @@ extension Generator {
         guard parent >= 0 else { return }
         var status = FileStatus()
         let exists =
-            FileSystem.status(parent, destination.name(list, entry.pointee, name), follow: false, &status) == 0
+            try destination.status(
+                parent, destination.name(list, entry.pointee, name), &status, role: .generator) == 0
             && (status.isRegular || status.isDevice && options.writeDevices)
         var partial: PartialPlace.Held?
         defer { partial?.close() }
@@ -196,6 +197,7 @@ extension Generator {
         defer { if descriptor >= 0 { _ = FileSystem.close(descriptor) } }
         noteRequested(ndx)
         try record.write(ndx, to: writer)
+        try requestXattrs(record, ndx)
         let whole = options.wholeFile ?? (options.isLocal && options.append == .off)
         var status = FileStatus()
         guard descriptor >= 0, !whole || options.append != .off,
@@ -310,6 +312,9 @@ extension Generator {
             let nanoseconds = session.protocolVersion < 31 ? 0 : old.mtimeNanoseconds
             _ = FileSystem.setTimes(descriptor: copy, mtime: old.mtime, nanoseconds: nanoseconds, atime: nil)
             _ = FileSystem.setMode(descriptor: copy, old.permissions)
+            destination.generatorMetadata.copy(
+                from: AttributeTarget(descriptor: source), isDirectory: false,
+                to: AttributeTarget(descriptor: copy))
             return true
         }
     }

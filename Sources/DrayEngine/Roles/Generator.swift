@@ -20,6 +20,9 @@ final class Generator {
     let cache: DirectoryCache
     let name = NameBuffer()
     let otherName = NameBuffer()
+    let metadataName = NameBuffer()
+    /// Numbers of long attribute values that the entry being looked at lacks.
+    var wantedXattrs: [Int32] = []
     var temporaryNames = TemporaryName()
     let blockHasher: BlockHasher
     let wholeHasher: StrongHasher
@@ -269,6 +272,7 @@ final class Generator {
             switch event {
             case .phaseDone: phasesDone += 1
             case .ended(let failure): throw failure
+            case .attributes(let list, let entry): applyReceivedXattrs(list, entry)
             case .success(let ndx):
                 settle(ndx)
                 try finishedTransfer(ndx)

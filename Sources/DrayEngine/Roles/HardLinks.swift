@@ -126,9 +126,9 @@ extension Generator {
         let parent = cache.descriptor(otherEntry.pointee.directory)
         var status = FileStatus()
         let exists =
-            parent >= 0
-            && FileSystem.status(parent, destination.name(otherList, otherEntry.pointee, name), follow: false, &status)
-                == 0
+            try parent >= 0
+            ? destination.status(
+                parent, destination.name(otherList, otherEntry.pointee, name), &status, role: .generator) == 0 : false
         try handleRegular(next, otherList, otherEntry, parent, exists, status, mayDefer: false)
     }
 
@@ -140,7 +140,8 @@ extension Generator {
         let source = destination.root < 0 ? -ENOENT : cache.descriptor(finished.directory)
         var status = FileStatus()
         let exists =
-            parent >= 0 && FileSystem.status(parent, destination.name(list, entry, name), follow: false, &status) == 0
+            try parent >= 0
+            ? destination.status(parent, destination.name(list, entry, name), &status, role: .generator) == 0 : false
         var leader = FileStatus()
         if source >= 0 { _ = FileSystem.status(source, otherName.cString(finished.name), follow: false, &leader) }
         if exists && leader.inode != 0 && status.inode == leader.inode && status.device == leader.device {

@@ -106,6 +106,13 @@ enum Backup {
         guard FileSystem.status(descriptor: real, &status) == 0 else { return }
         if destination.isRoot { _ = FileSystem.setOwner(descriptor: descriptor, uid: status.uid, gid: status.gid) }
         _ = FileSystem.setMode(descriptor: descriptor, status.permissions)
+        guard destination.options.acls || destination.options.xattrs > 0 || destination.options.fakeSuper else {
+            return
+        }
+        destination.backupMetadata.withLock { helper in
+            helper.copy(
+                from: AttributeTarget(descriptor: real), isDirectory: true, to: AttributeTarget(descriptor: descriptor))
+        }
     }
 
     /// Makes the backup of `name` in `parent`; true if nothing stands there or it was saved.

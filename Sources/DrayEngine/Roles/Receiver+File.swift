@@ -90,8 +90,9 @@ extension Receiver {
             return .failed(ndx)
         }
         var existing = FileStatus()
-        let exists = FileSystem.status(parent, cName, follow: false, &existing) == 0 && existing.isRegular
-        let mode = destination.finalMode(list.mode(entry.pointee), existing: exists ? existing : nil)
+        let exists = try destination.status(parent, cName, &existing, role: .receiver) == 0 && existing.isRegular
+        let mode = destination.finalMode(
+            list.mode(entry.pointee), existing: exists ? existing : nil, parent: parent, role: .receiver)
 
         let completesPartial =
             partialHold != nil && basisDescriptor >= 0 && session.flags.contains(.inplacePartialDirectory)
@@ -198,7 +199,7 @@ extension Receiver {
             hidden = false
             if directory < 0 { return nil }
         }
-        let mode = (list.mode(entry) | 0o200) & 0o700
+        let mode = (list.mode(entry) | (options.fakeSuper ? 0o600 : 0o200)) & 0o700
         let base = destination.localName ?? Bytes(list.name(entry))
         let (descriptor, temporary) = base.withUnsafeBytes {
             temporaryNames.create(directory, base: $0, hidden: hidden, mode: mode)
@@ -282,6 +283,8 @@ extension Receiver {
         if place == .final && options.delayUpdates && !target.isInPlace && destination.localName == nil {
             place = .partial
         }
+        let held = options.xattrs > 0 && !target.isInPlace ? heldOld(parent, destination.name(list, entry, name)) : -1
+        defer { if held >= 0 { _ = FileSystem.close(held) } }
         if place == .final && options.backup && !target.isInPlace {
             if !Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true) {
                 dropTarget(&target)
@@ -293,8 +296,9 @@ extension Receiver {
         let cName = destination.name(list, entry, name)
         destination.setAttributes(
             directory: target.directory, name: cName, descriptor: target.descriptor, list: list, entry: entry,
-            mode: mode,
-            status: &status, choice: choice, role: .receiver)
+            mode: mode, status: &status, choice: choice,
+            basis: held >= 0 ? AttributeTarget(descriptor: held) : nil,
+            shown: options.xattrs > 0 ? shownTarget(target, list, entry) : nil, role: .receiver)
         let code = FileSystem.close(target.descriptor)
         target.descriptor = -1
         if code != 0 {
@@ -330,6 +334,18 @@ extension Receiver {
             FileSystem.rename(target.directory, $0.baseAddress!, parent, cName)
         }
         return finishRename(renamed, target, list, entry, parent)
+    }
+
+    /// The file that is being replaced, whose long attribute values serve where they are the same; −1 if there is none.
+    private func heldOld(_ parent: Int32, _ name: UnsafePointer<CChar>) -> Int32 {
+        FileSystem.open(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+    }
+
+    /// Path of the file whose attributes are being set, for messages.
+    private func shownTarget(_ target: Target, _ list: FileSegment, _ entry: FileEntry) -> Bytes? {
+        if target.temporary.isEmpty { return nil }
+        let name = Bytes(target.temporary.dropLast().map { UInt8(bitPattern: $0) })
+        return list.path(entry).splitLastComponent.directory.appendingComponent(name)
     }
 
     private func finishRename(

@@ -155,6 +155,11 @@ final class Receiver {
         if entry.pointee.flags.contains(.cleared) {
             throw session.fail(.protocolIncompatible, "rsync: refusing transfer of cleared file index \(ndx)")
         }
+        if record.carriesXattrs(session) {
+            try receiveXattrs(list, entry.pointee)
+            let isLink = record.flags.isSuperset(of: [.xnameFollows, .localChange])
+            if !record.flags.contains(.transfer) && !isLink { events.post(.attributes(list, entry.pointee)) }
+        }
         if record.flags.contains(.isNew) { statistics.created.count(mode: list.mode(entry.pointee)) }
         guard record.flags.contains(.transfer) else {
             report(list, entry.pointee, record, before: false)

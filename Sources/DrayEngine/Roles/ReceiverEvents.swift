@@ -15,6 +15,8 @@ final class ReceiverEvents: Sendable {
         case failed(Int32)
         /// Verification failed: ask once more.
         case redo(Int32)
+        /// Long attribute values of an item that was handled without data have come.
+        case attributes(FileSegment, FileEntry)
         /// The receiver has read the end of a phase.
         case phaseDone
         /// The peer announced its exit, or the stream is broken: the run is over.

@@ -29,6 +29,13 @@ struct ItemRecord {
         if flags.contains(.xnameFollows) { xname = try reader.vstring(bufferSize: Limits.maxPath) }
     }
 
+    /// Whether a list of long attribute values follows, in both directions (chapter 03 §2.6).
+    func carriesXattrs(_ session: Session) -> Bool {
+        guard session.options.xattrs > 0, flags.contains(.reportXattr), !session.options.dryRun else { return false }
+        let isOptimized = session.protocolVersion >= 31 && !session.flags.contains(.avoidXattrOptimization)
+        return !(isOptimized && flags.isSuperset(of: [.xnameFollows, .localChange]))
+    }
+
     /// Writes index and record.
     func write(_ ndx: Int32, to writer: WireWriter) throws(TransferFailure) {
         try writer.ndx(ndx)

@@ -10,11 +10,11 @@ import Glibc
 
 /// Runs on one thread from the first request to the end of sending.
 final class Sender {
-    private let session: Session
-    private let walk: SourceWalk
+    let session: Session
+    let walk: SourceWalk
     private let options: TransferOptions
-    private let reader: WireReader
-    private let writer: WireWriter
+    let reader: WireReader
+    let writer: WireWriter
     private let lists: LiveLists
     private var phase = 0
     private let maxPhase: Int
@@ -22,7 +22,9 @@ final class Sender {
     private let blockHasher: BlockHasher
     private let matcher = DeltaMatcher()
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
-    private let name = NameBuffer()
+    let name = NameBuffer()
+    /// Long values delivered so far, by list and number.
+    var deliveredXattrs: Set<Int64> = []
     private var statistics = TransferStatistics()
     private var current: Int32 = 0
     private var progress: ProgressMeter
@@ -156,11 +158,13 @@ final class Sender {
         if entry.pointee.flags.contains(.cleared) {
             throw session.fail(.protocolIncompatible, "rsync: refusing transfer of cleared file index \(ndx)")
         }
+        let wanted = record.carriesXattrs(session) ? try receiveXattrRequests(list, entry.pointee) : nil
         try walk.sendAhead(current: current, ahead: 1000)
         guard record.flags.contains(.transfer) else {
             if record.flags.contains(.isNew) { statistics.created.count(mode: list.mode(entry.pointee)) }
             report(list, entry.pointee, record, before: false)
             try record.write(ndx, to: writer)
+            if let wanted { try sendXattrs(wanted, list, entry.pointee) }
             return
         }
         guard list.mode(entry.pointee) & FileType.mask == FileType.regular else {
@@ -178,7 +182,7 @@ final class Sender {
             try record.write(ndx, to: writer)
             return
         }
-        try transfer(ndx, list, entry, record)
+        try transfer(ndx, list, entry, record, wanted)
     }
 
     private func report(
@@ -196,7 +200,8 @@ final class Sender {
     }
 
     private func transfer(
-        _ ndx: Int32, _ list: FileSegment, _ entry: UnsafeMutablePointer<FileEntry>, _ record: ItemRecord
+        _ ndx: Int32, _ list: FileSegment, _ entry: UnsafeMutablePointer<FileEntry>, _ record: ItemRecord,
+        _ wantedXattrs: [Int32]?
     ) throws(TransferFailure) {
         let redo = entry.pointee.flags.contains(.sent)
         let sumStart = reader.bytesReceived
@@ -228,6 +233,7 @@ final class Sender {
         }
         report(list, entry.pointee, record, before: true)
         try record.write(ndx, to: writer)
+        if let wantedXattrs { try sendXattrs(wantedXattrs, list, entry.pointee) }
         try head.write(to: writer)
         let startBytes = writer.streamBytes
         progress.begin(ndx, list, entry.pointee, size: status.length)
@@ -259,7 +265,7 @@ final class Sender {
         return FileSystem.open(directory, cName, flags)
     }
 
-    private func displayName(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
+    func displayName(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
         let root = walk.roots[Int(walk.paths.root(entry.directory))].display
         return session.fullName(root.appendingComponent(list.path(entry)))
     }

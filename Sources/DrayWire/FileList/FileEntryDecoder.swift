@@ -19,8 +19,12 @@ public final class FileEntryDecoder {
         case end(ioError: Int32)
     }
 
-    private let reader: WireReader
-    private let format: FileListFormat
+    let reader: WireReader
+    let format: FileListFormat
+    /// ACLs and xattr lists received so far.
+    public let metadata = ReceivedMetadata()
+    /// The name an attribute gets here; nil drops it.
+    public var localXattrName: (Bytes) -> Bytes? = { $0 }
     public var mapUser: IDMap = { id, _ in id }
     public var mapGroup: GroupMap = { id, _ in (id, false) }
     /// Judges each cleaned name before it is stored (unrequested and excluded names); may raise directory flags.
@@ -74,7 +78,7 @@ public final class FileEntryDecoder {
         converted.deallocate()
     }
 
-    private func fail(_ code: ExitCode, _ lines: String...) -> TransferFailure {
+    func fail(_ code: ExitCode, _ lines: String...) -> TransferFailure {
         TransferFailure(code, lines: lines.map { Bytes(text: $0) }, role: reader.role)
     }
 
@@ -208,24 +212,22 @@ public final class FileEntryDecoder {
             extraIndex = segment.appendExtra(extra)
         }
         let storedMode = type == FileType.symlink || mode == 0 ? mode : (changeMode?(mode) ?? mode)
-        let number = segment.append(
-            FileEntry(
-                nameOffset: nameOffset, nameLength: UInt16(lastName.count), flags: flags, directory: directory,
-                attributes: segment.attributeTable.intern(
-                    .init(mode: storedMode, uid: mappedUID, gid: mappedGID.gid, skipGroup: mappedGID.skip)),
-                length: length, mtime: mtime, nanoseconds: nanoseconds, extra: extraIndex))
-        if format.hasChecksum(mode) {
-            let place = segment.checksum(segment.wireEntry(number).pointee)
-            try reader.bytes(into: place)
-        }
-        return number
+        var entry = FileEntry(
+            nameOffset: nameOffset, nameLength: UInt16(lastName.count), flags: flags, directory: directory,
+            attributes: 0, length: length, mtime: mtime, nanoseconds: nanoseconds, extra: extraIndex)
+        if format.hasChecksum(mode) { try reader.bytes(into: segment.checksum(entry)) }
+        var attributes = AttributeTable.Attributes(
+            mode: storedMode, uid: mappedUID, gid: mappedGID.gid, skipGroup: mappedGID.skip)
+        try readMetadata(storedMode, path, &attributes)
+        entry.attributes = segment.attributeTable.intern(attributes)
+        return segment.append(entry)
     }
 
     private func abbreviated(
         _ first: FileEntry, _ group: Int32, _ flags: FileEntryFlags, _ directory: Int32,
         _ lastName: UnsafeRawBufferPointer, _ path: UnsafeRawBufferPointer, _ segment: FileSegment
     ) throws(TransferFailure) -> Int {
-        let attributes = segment.attributes(first)
+        var attributes = segment.attributes(first)
         mode = attributes.mode
         mtime = first.mtime
         // The sender compares the next entry's owner with this one's, although it was not transmitted.
@@ -247,6 +249,8 @@ public final class FileEntryDecoder {
         entry.flags = entryFlags
         entry.directory = directory
         entry.extra = segment.appendExtra(extra)
+        try readMetadata(attributes.mode, path, &attributes)
+        entry.attributes = segment.attributeTable.intern(attributes)
         let number = segment.append(entry)
         if segment.checksumLength > 0 {
             segment.checksum(entry).copyMemory(from: UnsafeRawBufferPointer(segment.checksum(first)))
@@ -431,8 +435,8 @@ public final class FileEntryDecoder {
         var users: [(UInt32, Bytes)] = []
         var groups: [(UInt32, Bytes)] = []
         if format.hasIDLists {
-            if format.preserveUID { users = try readIDList() }
-            if format.preserveGID { groups = try readIDList() }
+            if format.hasUserList { users = try readIDList() }
+            if format.hasGroupList { groups = try readIDList() }
         }
         return (users, groups)
     }

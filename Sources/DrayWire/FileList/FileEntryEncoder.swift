@@ -21,6 +21,11 @@ public struct SourceEntry {
     public var device: UInt64 = 0
     public var inode: UInt64 = 0
     public var linkCount: UInt64 = 1
+    /// Stripped of what the mode tells.
+    public var accessACL = AccessControlList()
+    public var defaultACL = AccessControlList()
+    /// Sorted by name; long values as digests.
+    public var xattrs: [ExtendedAttribute] = []
 
     public init(mode: UInt32, length: Int64, mtime: Int64, nanoseconds: UInt32, uid: UInt32, gid: UInt32) {
         self.mode = mode
@@ -37,8 +42,9 @@ public final class FileEntryEncoder {
     /// Looks up the name of a user or group id; nil if it has none.
     public typealias NameLookup = (UInt32) -> Bytes?
 
-    private let writer: WireWriter
-    private let format: FileListFormat
+    let writer: WireWriter
+    let format: FileListFormat
+    var sent = SentMetadata()
     private let userName: NameLookup
     private let groupName: NameLookup
     private var lastName = Bytes()
@@ -188,9 +194,10 @@ public final class FileEntryEncoder {
                         ? checksum : Bytes(repeating: 0, count: format.checksumLength))
             }
         }
+        let xattrs = try writeMetadata(source)
         return append(
             source, directory: directory, name: name, linkTarget: linkTarget, flags: storedFlags, checksum: checksum,
-            group: groupIndex, to: segment)
+            group: groupIndex, xattrs: xattrs, to: segment)
     }
 
     private func directoryFlags(_ flags: FileEntryFlags) -> UInt32 {
@@ -219,6 +226,10 @@ public final class FileEntryEncoder {
         seen.named.append((id, cut))
         return format.incremental ? cut : nil
     }
+
+    /// The name to send with an id of an ACL.
+    func noteUser(_ id: UInt32) -> Bytes? { note(&users, id, userName) }
+    func noteGroup(_ id: UInt32) -> Bytes? { note(&groups, id, groupName) }
 
     private func rdevFlags(_ source: SourceEntry) -> UInt32 {
         let special = FileListFormat.isSpecial(source.mode)
@@ -321,7 +332,7 @@ public final class FileEntryEncoder {
 
     private func append(
         _ source: SourceEntry, directory: Int32, name: UnsafeRawBufferPointer, linkTarget: Bytes,
-        flags: FileEntryFlags, checksum: Bytes, group: Int32, to segment: FileSegment
+        flags: FileEntryFlags, checksum: Bytes, group: Int32, xattrs: Int32, to segment: FileSegment
     ) -> Int? {
         guard segment.count < Limits.fileListEntries, let nameOffset = segment.storeName(name) else { return nil }
         var extraIndex: Int32 = -1
@@ -339,7 +350,9 @@ public final class FileEntryEncoder {
             extra.linkLength = UInt16(linkTarget.count)
             extraIndex = segment.appendExtra(extra)
         }
-        let attributes = segment.attributeTable.intern(.init(mode: source.mode, uid: source.uid, gid: source.gid))
+        var combination = AttributeTable.Attributes(mode: source.mode, uid: source.uid, gid: source.gid)
+        combination.xattrs = xattrs
+        let attributes = segment.attributeTable.intern(combination)
         let number = segment.append(
             FileEntry(
                 nameOffset: nameOffset, nameLength: UInt16(name.count), flags: flags, directory: directory,
@@ -367,8 +380,8 @@ public final class FileEntryEncoder {
     /// Writes the id lists that follow the only list of a non-incremental run.
     public func writeIDLists() throws(TransferFailure) {
         if !format.hasIDLists { return }
-        if format.preserveUID { try writeIDList(users, userName) }
-        if format.preserveGID { try writeIDList(groups, groupName) }
+        if format.hasUserList { try writeIDList(users, userName) }
+        if format.hasGroupList { try writeIDList(groups, groupName) }
     }
 
     private func writeIDList(_ seen: IDSeen, _ lookup: NameLookup) throws(TransferFailure) {

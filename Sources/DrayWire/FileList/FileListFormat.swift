@@ -45,6 +45,8 @@ public struct FileListFormat: Sendable {
     public var preserveSpecials = false
     public var preserveHardLinks = false
     public var preserveAtimes = false
+    public var preserveACLs = false
+    public var preserveXattrs = false
     public var numericIDs = false
     /// Digest bytes per regular file; 0 without `--checksum`.
     public var checksumLength = 0
@@ -68,6 +70,8 @@ public struct FileListFormat: Sendable {
         preserveSpecials = options.specials
         preserveHardLinks = options.hardLinks > 0
         preserveAtimes = options.atimes > 0
+        preserveACLs = options.acls
+        preserveXattrs = options.xattrs > 0
         numericIDs = options.numericIDs
         self.checksumLength = options.checksum ? checksumLength : 0
         relativeNames = options.relative
@@ -76,6 +80,10 @@ public struct FileListFormat: Sendable {
 
     /// Whether id lists with names follow the only list.
     public var hasIDLists: Bool { !incremental && !numericIDs }
+
+    /// ACLs have ids too.
+    var hasUserList: Bool { preserveUID || preserveACLs }
+    var hasGroupList: Bool { preserveGID || preserveACLs }
 
     /// Whether an entry of this type carries a device number.
     func hasDeviceNumber(_ mode: UInt32) -> Bool {
