@@ -181,7 +181,10 @@ struct RsyncCommand {
     static func finalCode(_ code: ExitCode, _ child: ChildProcess) -> ExitCode {
         let failed: Set<ExitCode> = [.socketIO, .protocolStream, .signal, .timeout]
         guard failed.contains(code) else {
-            return ExitCode(rawValue: max(code.rawValue, child.wait().exitCode.rawValue))
+            let other = child.wait().exitCode
+            // What we refused is not the remote side's broken stream.
+            if code == .protocolIncompatible && other == .protocolStream { return code }
+            return ExitCode(rawValue: max(code.rawValue, other.rawValue))
         }
         let ended = Monitor(false)
         let patience = code == .timeout || code == .signal ? 0 : 2000

@@ -245,7 +245,7 @@ extension SourceWalk {
         let code = FileSystem.status(
             anchor, nameBuffer.cString(Self.withoutLeadingSlashes(path)), follow: true, &status)
         if code != 0 { return reportUnreadable(path, parentID, code, followed: false) }
-        try component.withRaw { (name) throws(TransferFailure) in
+        _ = try component.withRaw { (name) throws(TransferFailure) in
             try self.send(name, status, directory: parentID, anchor: anchor, flags: [.impliedDirectory], segment)
         }
     }

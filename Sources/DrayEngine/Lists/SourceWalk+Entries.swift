@@ -182,11 +182,11 @@ extension SourceWalk {
         if let conversion = session.conversion {
             do throws(CharacterConversion.Failure) { _ = try conversion.toWire(Bytes(name)) } catch {
                 let path = Bytes(paths.path(directory)).appendingComponent(Bytes(name))
-                return cannotConvert(Bytes("filename: ") + path, error)
+                cannotConvert(Bytes("filename: ") + path, error)
+                return false
             }
         }
         var length = status.length
-        var status = status
         if options.copyDevices && status.isDevice {
             // Its contents are what is sent: it becomes a file that is always newer than any copy.
             mode = mode & 0o7777 | FileType.regular
@@ -215,7 +215,8 @@ extension SourceWalk {
                 do throws(CharacterConversion.Failure) { target = try conversion.toWire(target) } catch {
                     let path = displayPath(
                         Bytes(paths.path(directory)).appendingComponent(Bytes(name)), directory)
-                    return cannotConvert(Bytes("symlink data for: ") + session.fullName(path), error)
+                    cannotConvert(Bytes("symlink data for: ") + session.fullName(path), error)
+                    return false
                 }
             }
         case FileType.regular, FileType.directory: break
