@@ -167,7 +167,7 @@ extension SourceWalk {
         _ name: UnsafeRawBufferPointer, _ found: FileStatus, directory: Int32, anchor: Int32, flags: FileEntryFlags,
         _ segment: FileSegment
     ) throws(TransferFailure) -> Bool {
-        let place = metadataPlace(directory, anchor)
+        let place = place(of: directory, anchor)
         var status = found
         if options.fakeSuper {
             try metadata.overlay(
@@ -187,7 +187,7 @@ extension SourceWalk {
             var code: Int32 = 0
             guard
                 let text = FileSystem.readLink(
-                    anchor, nameBuffer.cString(name), storedIn: options.fakeSuper, code: &code)
+                    place, nameBuffer.cString(name), storedIn: options.fakeSuper, code: &code)
             else {
                 let path = Bytes(paths.path(directory)).appendingComponent(Bytes(name))
                 reportUnreadable(path, directory, code, followed: false)
@@ -214,7 +214,7 @@ extension SourceWalk {
             }
         }
         var digest = Bytes()
-        if let hasher, status.isRegular { digest = fileDigest(hasher, anchor, name) }
+        if let hasher, status.isRegular { digest = fileDigest(hasher, place, name) }
         let number = try encoder.encode(
             entry, directory: directory, name: name, linkTarget: target, flags: flags, checksum: digest, into: segment)
         if number == nil {

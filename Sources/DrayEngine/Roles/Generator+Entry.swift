@@ -250,7 +250,8 @@ extension Generator {
         }
         if !(implied && exists) {
             let mode = destination.finalMode(
-                list.mode(entry.pointee), existing: wasThere && before.isDirectory ? before : nil, parent: parent)
+                list.mode(entry.pointee), existing: wasThere && before.isDirectory ? before : nil,
+                parent: (parent, entry.pointee.directory))
             destination.setAttributes(
                 directory: parent, name: destination.name(list, entry.pointee, name), list: list, entry: entry.pointee,
                 mode: mode, status: &status, role: .generator)
@@ -407,7 +408,7 @@ extension Generator {
             try report(ndx, flags)
             return try finishedLocally(ndx, list, entry)
         }
-        let created = destination.finalMode(mode, existing: nil, parent: parent)
+        let created = destination.finalMode(mode, existing: nil, parent: (parent, entry.directory))
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
             if options.fakeSuper { return FileSystem.makeFile(directory, name, content: []) }
             return FileSystem.makeNode(
@@ -429,7 +430,10 @@ extension Generator {
         let cName = destination.name(list, entry, name)
         guard FileSystem.status(parent, cName, follow: false, &status) == 0 else { return }
         let isLink = list.mode(entry) & FileType.mask == FileType.symlink
-        let mode = isLink ? list.mode(entry) : destination.finalMode(list.mode(entry), existing: nil, parent: parent)
+        let mode =
+            isLink
+            ? list.mode(entry)
+            : destination.finalMode(list.mode(entry), existing: nil, parent: (parent, entry.directory))
         destination.setAttributes(
             directory: parent, name: cName, list: list, entry: entry, mode: mode, status: &status, choice: .exactTime,
             role: .generator)
