@@ -76,6 +76,8 @@ struct OptionSet: Sendable, CustomStringConvertible {
         OptionSet("-a --force --exclude=/size-699"),
         OptionSet("-aR", source: "dir/./sub", quick: true),
         OptionSet("-aR", source: "./deep/level-0/level-1"),
+        OptionSet("-aR", source: "./dir/up"),
+        OptionSet("-aRc", source: "./dir/first"),
         OptionSet("-aR --no-implied-dirs", source: "./deep/level-0/level-1"),
         OptionSet("-aR --delete", source: "./dir/sub"),
         OptionSet("-d"),

@@ -167,7 +167,7 @@ extension SourceWalk {
         _ name: UnsafeRawBufferPointer, _ found: FileStatus, directory: Int32, anchor: Int32, flags: FileEntryFlags,
         _ segment: FileSegment
     ) throws(TransferFailure) -> Bool {
-        let place = metadataPlace(directory, anchor)
+        let place = place(of: directory, anchor)
         var status = found
         if options.fakeSuper {
             try metadata.overlay(
@@ -203,7 +203,7 @@ extension SourceWalk {
             var code: Int32 = 0
             guard
                 let text = FileSystem.readLink(
-                    anchor, nameBuffer.cString(name), storedIn: options.fakeSuper, code: &code)
+                    place, nameBuffer.cString(name), storedIn: options.fakeSuper, code: &code)
             else {
                 let path = Bytes(paths.path(directory)).appendingComponent(Bytes(name))
                 reportUnreadable(path, directory, code, followed: false)
@@ -239,7 +239,7 @@ extension SourceWalk {
         }
         var digest = Bytes()
         if let hasher, status.isRegular, options.copyDevices || mode & FileType.mask == FileType.regular {
-            digest = fileDigest(hasher, anchor, name)
+            digest = fileDigest(hasher, place, name)
         }
         let number = try encoder.encode(
             entry, directory: directory, name: name, linkTarget: target, flags: flags, checksum: digest, into: segment)

@@ -25,6 +25,7 @@ final class LocalMetadata {
     /// The item looked at last has other extended attributes than it should have.
     var xattrsDiffer = false
     private let hasher = StrongHasher(.md5)
+    private var lastDirectory: (id: Int32, permissions: UInt32) = (-1, 0)
     /// How messages name the reading of an ACL.
     private let getter: Bytes
 
@@ -91,7 +92,15 @@ final class LocalMetadata {
     }
 
     /// Permissions of new items in a directory: its default ACL's, or what the creation mask leaves.
-    func newPermissions(inDirectory descriptor: Int32) -> UInt32 {
+    ///
+    /// - Parameter id: path-table id of the directory; the answer for the last one is kept.
+    func newPermissions(inDirectory descriptor: Int32, id: Int32) -> UInt32 {
+        if id == lastDirectory.id { return lastDirectory.permissions }
+        lastDirectory = (id, readNewPermissions(descriptor))
+        return lastDirectory.permissions
+    }
+
+    private func readNewPermissions(_ descriptor: Int32) -> UInt32 {
         let masked = 0o777 & ~FileSystem.creationMask
         var code: Int32 = 0
         let list =

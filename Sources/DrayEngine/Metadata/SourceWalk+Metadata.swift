@@ -9,10 +9,9 @@ import Glibc
 
 extension SourceWalk {
     /// Descriptor of the directory that holds an entry; −errno if it cannot be opened.
-    func metadataPlace(_ directory: Int32, _ anchor: Int32) -> Int32 {
+    func place(of directory: Int32, _ anchor: Int32) -> Int32 {
         // With `--relative` the anchor is the source root, not the entry's own directory.
-        options.relative && (options.acls || options.xattrs > 0 || options.fakeSuper)
-            ? cache.descriptor(directory) : anchor
+        options.relative ? cache.descriptor(directory) : anchor
     }
 
     func shownPath(_ directory: Int32, _ name: UnsafeRawBufferPointer) -> Bytes {

@@ -200,14 +200,18 @@ final class Destination: @unchecked Sendable {
 
     /// The mode an entry is to get, given what stands at the destination.
     ///
-    /// - Parameter parent: descriptor of the directory that a new item is made in; its default ACL counts.
-    func finalMode(_ wanted: UInt32, existing: FileStatus?, parent: Int32 = -1, role: RoleName = .generator) -> UInt32 {
+    /// - Parameter parent: descriptor and path-table id of the directory that a new item is made in, whose default ACL
+    ///   counts.
+    func finalMode(
+        _ wanted: UInt32, existing: FileStatus?, parent: (descriptor: Int32, id: Int32)? = nil,
+        role: RoleName = .generator
+    ) -> UInt32 {
         let type = wanted & FileType.mask
         if options.perms { return wanted }
         guard let existing, existing.type == type else {
             let kept =
-                parent < 0
-                ? 0o777 & ~FileSystem.creationMask : metadata(role).newPermissions(inDirectory: parent)
+                parent.map { metadata(role).newPermissions(inDirectory: $0.descriptor, id: $0.id) }
+                ?? 0o777 & ~FileSystem.creationMask
             return type | wanted & kept
         }
         var mode = existing.mode
@@ -299,6 +303,13 @@ final class Destination: @unchecked Sendable {
         let changesOwner = isRoot && options.owner && attributes.uid != status.uid
         let changesGroup = options.group && !attributes.skipGroup && attributes.gid != status.gid
         if changesOwner || changesGroup {
+            for (kind, changes, id) in [("uid", changesOwner, attributes.uid), ("gid", changesGroup, attributes.gid)]
+            where changes && id == UInt32.max {
+                // To the system this number means "leave it alone".
+                session.reporter.errorTransfer(
+                    Bytes(text: "\(kind) \(id) (-1) is impossible to set on ")
+                        + session.fullName(place.shown ?? localName ?? list.path(entry)))
+            }
             let uid = changesOwner ? attributes.uid : UInt32.max
             let gid = changesGroup ? attributes.gid : UInt32.max
             let code =

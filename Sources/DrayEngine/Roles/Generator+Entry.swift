@@ -280,7 +280,8 @@ extension Generator {
         }
         if !(implied && exists) {
             let mode = destination.finalMode(
-                list.mode(entry.pointee), existing: wasThere && before.isDirectory ? before : nil, parent: parent)
+                list.mode(entry.pointee), existing: wasThere && before.isDirectory ? before : nil,
+                parent: (parent, entry.pointee.directory))
             destination.setAttributes(
                 directory: parent, name: destination.name(list, entry.pointee, name), list: list, entry: entry.pointee,
                 mode: mode, status: &status, role: .generator)

@@ -114,7 +114,7 @@ extension Generator {
             try report(ndx, flags)
             return try finishedLocally(ndx, list, entry)
         }
-        let created = destination.finalMode(mode, existing: nil, parent: parent)
+        let created = destination.finalMode(mode, existing: nil, parent: (parent, entry.directory))
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
             if options.fakeSuper { return FileSystem.makeFile(directory, name, content: []) }
             return FileSystem.makeNode(
@@ -139,7 +139,7 @@ extension Generator {
         let mode =
             isLink
             ? list.mode(entry)
-            : destination.finalMode(list.mode(entry), existing: nil, parent: parent)
+            : destination.finalMode(list.mode(entry), existing: nil, parent: (parent, entry.directory))
         destination.setAttributes(
             directory: parent, name: cName, list: list, entry: entry, mode: mode, status: &status, choice: .exactTime,
             role: .generator)

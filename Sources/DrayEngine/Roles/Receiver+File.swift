@@ -92,7 +92,8 @@ extension Receiver {
         var existing = FileStatus()
         let exists = try destination.status(parent, cName, &existing, role: .receiver) == 0 && existing.isRegular
         let mode = destination.finalMode(
-            list.mode(entry.pointee), existing: exists ? existing : nil, parent: parent, role: .receiver)
+            list.mode(entry.pointee), existing: exists ? existing : nil, parent: (parent, entry.pointee.directory),
+            role: .receiver)
 
         let completesPartial =
             partialHold != nil && basisDescriptor >= 0 && session.flags.contains(.inplacePartialDirectory)
@@ -298,7 +299,7 @@ extension Receiver {
             directory: target.directory, name: cName, descriptor: target.descriptor, list: list, entry: entry,
             mode: mode, status: &status, choice: choice,
             basis: held >= 0 ? AttributeTarget(descriptor: held) : nil,
-            shown: options.xattrs > 0 ? shownTarget(target, list, entry) : nil, role: .receiver)
+            shown: shownTarget(target, list, entry), role: .receiver)
         let code = FileSystem.close(target.descriptor)
         target.descriptor = -1
         if code != 0 {
@@ -343,7 +344,9 @@ extension Receiver {
 
     /// Path of the file whose attributes are being set, for messages.
     private func shownTarget(_ target: Target, _ list: FileSegment, _ entry: FileEntry) -> Bytes? {
-        if target.temporary.isEmpty { return nil }
+        guard !target.temporary.isEmpty,
+            options.xattrs > 0 || options.acls || options.userMap != nil || options.groupMap != nil
+        else { return nil }
         let name = Bytes(target.temporary.dropLast().map { UInt8(bitPattern: $0) })
         return list.path(entry).splitLastComponent.directory.appendingComponent(name)
     }
