@@ -128,7 +128,7 @@ struct RsyncCommand {
         let serverSink = ServerSink(TerminalSink(serverOptions, ClientOptions()), serverOptions, client: sink)
         let server = Session(
             options: serverOptions, channel: far, filters: try makeFilters(command, serverOptions, nil),
-            environment: SessionEnvironment(), sink: serverSink)
+            environment: try makeEnvironment(command, readsList: false), sink: serverSink)
         serverSink.attach(server)
         signals.attach(client)
         return EngineLocal.run(
@@ -243,11 +243,13 @@ struct RsyncCommand {
 
     // MARK: - Surroundings of a session
 
-    private func makeEnvironment(_ command: ParsedCommand) throws(TransferFailure) -> SessionEnvironment {
+    private func makeEnvironment(
+        _ command: ParsedCommand, readsList: Bool = true
+    ) throws(TransferFailure) -> SessionEnvironment {
         var environment = SessionEnvironment()
         environment.checksumList = environmentValue("RSYNC_CHECKSUM_LIST")
         environment.compressList = environmentValue("RSYNC_COMPRESS_LIST")
-        if command.options.amSender, let path = command.options.filesFrom {
+        if readsList, command.options.amSender, let path = command.options.filesFrom {
             environment.filesFrom = try FilesFromList.read(path, nulSeparated: command.options.fromZero)
         }
         return environment

@@ -151,7 +151,7 @@ public struct ServerArguments: Sendable, Equatable {
         private mutating func outputOptions() {
             if client.listOnlyGiven { add("--list-only") }
             if pushing && options.dirs && !options.recursive && options.deletes { add("--no-r") }
-            if let level = options.compressLevel, options.compress { add("--compress-level=\(level)") }
+            if let level = options.compressLevel { add("--compress-level=\(level)") }
             if options.devices && !options.specials { add("--no-specials") }
             if options.specials && !options.devices { add("--specials") }
             if pushing, let format = client.outFormat {

@@ -52,6 +52,7 @@ public final class Session: @unchecked Sendable {
     public internal(set) var checksumSeed: Int32 = 0
     public internal(set) var transferChecksum = ChecksumAlgorithm.md5
     public internal(set) var fileChecksum = ChecksumAlgorithm.md5
+    public internal(set) var compression = Compression()
     /// Filters of the user; a role may change its per-directory state, so only the role that needs it touches it.
     public let filters: FilterList
     public let daemonFilters: FilterList?
@@ -101,6 +102,7 @@ public final class Session: @unchecked Sendable {
     /// Writes our version and reads the peer's (not for daemon connections), then checks the range.
     func exchangeVersions() throws(TransferFailure) {
         let own = options.protocolVersion
+        try refuseForcedChoices()
         if let known = environment.handshakeVersion {
             remoteVersion = known
         } else {

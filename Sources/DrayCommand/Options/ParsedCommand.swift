@@ -52,7 +52,6 @@ public struct ClientOptions: Sendable {
     public var onlyWriteBatch = false
     public var insecureLinks = false
     public var confineRoot: Bytes?
-    public var compressThreads: Int?
 
     // MARK: What was typed (server arguments depend on it)
     public var listOnlyGiven = false

@@ -8,8 +8,8 @@ import DrayCore
 enum UnsupportedOptions {
     /// Long names (as the option table has them first).
     static let names: Set<String> = [
-        "acls", "xattrs", "fake-super", "iconv", "usermap", "groupmap", "chown", "compress", "old-compress",
-        "new-compress", "compress-level", "compress-threads", "compare-dest", "copy-dest", "link-dest", "fuzzy",
+        "acls", "xattrs", "fake-super", "iconv", "usermap", "groupmap", "chown", "compare-dest", "copy-dest",
+        "link-dest", "fuzzy",
         "copy-devices", "write-devices", "read-batch", "write-batch", "only-write-batch", "copy-as", "stop-after",
         "stop-at", "confine-root", "insecure-links", "drop-D", "open-noatime",
     ]
@@ -19,7 +19,6 @@ enum UnsupportedOptions {
     /// Throws exit 4 for the first option in effect that is not carried out.
     static func check(_ command: ParsedCommand) throws(TransferFailure) {
         if let name = command.client.given.intersection(names).sorted().first { throw refusal("--" + name) }
-        if let choice = command.options.compressChoice, choice != Bytes("none") { throw refusal("--compress-choice") }
         if command.options.protocolVersion < oldestProtocol, command.options.protocolVersion >= 20 {
             throw refusal("--protocol=\(command.options.protocolVersion)")
         }

@@ -33,24 +33,19 @@ extension Receiver {
             try takePrefix(head.basisLength, basisDescriptor, descriptor, list, entry)
         }
         let skipsMatches = inPlace && (basisDescriptor >= 0)
-        while true {
-            let token = try reader.int32()
-            if token == 0 { break }
-            if token > 0 {
-                var left = Int(token)
+        try tokens.begin()
+        copying: while true {
+            switch try tokens.next() {
+            case .end: break copying
+            case .literal(let bytes):
                 literalSeen = true
-                statistics.literalData += Int64(token)
-                while left > 0 {
-                    let chunk = try reader.chunk(limit: left)
-                    left -= chunk.count
-                    hasher.update(chunk)
-                    let code = output.write(chunk)
-                    if code != 0 { throw writeFailure(list, entry, code) }
-                }
-                progress.advance(output.offset)
-                continue
+                statistics.literalData += Int64(bytes.count)
+                hasher.update(bytes)
+                let code = output.write(bytes)
+                if code != 0 { throw writeFailure(list, entry, code) }
+            case .block(let block):
+                try copyBlock(block, head, basisDescriptor, skipsMatches, list, entry)
             }
-            try copyBlock(-(token + 1), head, basisDescriptor, skipsMatches, list, entry)
             progress.advance(output.offset)
         }
         let (code, truncateCode) = output.finish(truncate: inPlace || options.preallocate)
@@ -95,10 +90,7 @@ extension Receiver {
         _ block: Int32, _ head: SumHead, _ basisDescriptor: Int32, _ skipsMatches: Bool, _ list: FileSegment,
         _ entry: FileEntry
     ) throws(TransferFailure) {
-        guard block >= 0 && block < head.count else {
-            throw session.fail(
-                .protocolIncompatible, "Invalid block index \(block) (count=\(head.count)) [\(reader.who)]")
-        }
+        try check(block, head)
         if basisDescriptor < 0 {
             throw session.fail(
                 .protocolIncompatible,
@@ -120,26 +112,35 @@ extension Receiver {
                     return output.write(raw)
                 }
                 if code != 0 { throw writeFailure(list, entry, code) }
+                try tokens.insertUnknown(length: length - done)
                 return
             }
             hasher.update(bytes)
+            if tokens.wantsMatches { try tokens.insert(bytes, at: done, of: length) }
             let code = stays ? output.skip(bytes.count) : output.write(bytes)
             if code != 0 { throw writeFailure(list, entry, code) }
             done += bytes.count
         }
     }
 
+    private func check(_ block: Int32, _ head: SumHead) throws(TransferFailure) {
+        if block < 0 || block >= head.count {
+            throw session.fail(
+                .protocolIncompatible, "Invalid block index \(block) (count=\(head.count)) [\(reader.who)]")
+        }
+    }
+
     /// Reads a reply whose data cannot be stored.
     func discard() throws(TransferFailure) {
         let head = try SumHead.read(from: reader, digestLength: session.transferChecksum.digestLength)
-        while true {
-            let token = try reader.int32()
-            if token == 0 { break }
-            if token > 0 {
-                try reader.skip(Int(token))
-            } else if -(token + 1) >= head.count {
-                throw session.fail(
-                    .protocolIncompatible, "Invalid block index \(-(token + 1)) (count=\(head.count)) [\(reader.who)]")
+        try tokens.begin()
+        reading: while true {
+            switch try tokens.next() {
+            case .end: break reading
+            case .literal: break
+            case .block(let block):
+                try check(block, head)
+                try tokens.insertUnknown(length: head.length(ofBlock: block))
             }
         }
         try reader.skip(session.transferChecksum.digestLength)

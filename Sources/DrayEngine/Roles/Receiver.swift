@@ -25,6 +25,7 @@ final class Receiver {
     let output = OutputFile()
     let basis = BasisWindow()
     let hasher: StrongHasher
+    let tokens: TokenReader
     var statistics = TransferStatistics()
     let progress: ProgressMeter
     private var phase = 0
@@ -45,6 +46,7 @@ final class Receiver {
         reader = session.reader
         cache = destination.makeCache()
         hasher = StrongHasher(session.transferChecksum, seed: session.checksumSeed)
+        tokens = TokenReader(reader, session.compression.method)
         progress = ProgressMeter(session: session, lists: lists)
         maxPhase = session.protocolVersion >= 29 ? 2 : 1
         reportsItems = options.logsItems && !options.amServer || options.logsItems && options.amDaemon

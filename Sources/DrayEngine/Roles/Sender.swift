@@ -21,6 +21,7 @@ final class Sender {
     private let wholeHasher: StrongHasher
     private let blockHasher: BlockHasher
     private let matcher = DeltaMatcher()
+    private let tokens: TokenWriter
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
     private let name = NameBuffer()
     private var statistics = TransferStatistics()
@@ -39,6 +40,7 @@ final class Sender {
         blockHasher = BlockHasher(
             session.transferChecksum, seed: session.checksumSeed,
             seedFirst: session.flags.contains(.checksumSeedFix))
+        tokens = TokenWriter(writer, session.outgoingCompression)
         progress = ProgressMeter(session: session, lists: lists)
     }
 
@@ -313,20 +315,23 @@ final class Sender {
     }
 
     private struct TokenSink: DeltaSink {
-        let writer: WireWriter
+        let tokens: TokenWriter
         var literal: Int64 = 0
         var matched: Int64 = 0
         var meter: ProgressMeter
 
         mutating func literal(_ bytes: UnsafeRawBufferPointer) throws {
             literal += Int64(bytes.count)
-            try writer.literals(bytes)
+            try tokens.literals(bytes)
             meter.advance(literal + matched)
         }
         mutating func match(block: Int32, length: Int) throws {
             matched += Int64(length)
-            try writer.int32(-(block + 1))
+            try tokens.match(block: block, length: length)
             meter.advance(literal + matched)
+        }
+        mutating func matchedData(_ bytes: UnsafeRawBufferPointer) throws {
+            if tokens.wantsMatches { try tokens.insert(bytes) }
         }
     }
 
@@ -349,13 +354,16 @@ final class Sender {
                 source.left = length - offset
             }
         }
+        try tokens.begin(
+            blockLength: table == nil || length == 0 ? 0 : Int(head.blockLength), length: length,
+            lastBlockLength: head.count > 0 ? head.length(ofBlock: head.count - 1) : 0)
         if let table, length > 0 {
             let updating =
                 (record.basisType == BasisType.partialDirectory && session.flags.contains(.inplacePartialDirectory))
                 || (options.updatesInPlace
                     && (session.protocolVersion >= 29
                         ? record.basisType == BasisType.destination : !options.backup))
-            var sink = TokenSink(writer: writer, meter: progress)
+            var sink = TokenSink(tokens: tokens, meter: progress)
             do {
                 try matcher.run(
                     length: length, table: table, hasher: blockHasher, updatingBasis: updating, source: &source,
@@ -369,12 +377,12 @@ final class Sender {
         } else {
             while source.left > 0 {
                 let count = source.read(into: buffer)
-                try writer.literals(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+                try tokens.literals(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
                 statistics.literalData += Int64(count)
                 progress.advance(length - source.left)
             }
         }
-        try writer.int32(0)
+        try tokens.end()
         try sendWholeSum(source, list, entry)
     }
 
