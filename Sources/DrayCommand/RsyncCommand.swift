@@ -75,15 +75,19 @@ struct RsyncCommand {
     // MARK: - Client
 
     func runClient(_ command: ParsedCommand) throws(TransferFailure) -> ExitCode {
+        if command.client.readBatch != nil { return try runReplay(command) }
         let operands = try Operands(command)
         var command = command
         command.options.isLocal = operands.direction == .local
         command.options.amSender = operands.direction != .pull
         if operands.destination == nil { command.options.listOnly = true }
         if operands.direction == .local {
-            command.options.wholeFile = command.options.wholeFile ?? (command.options.append == .off)
+            command.options.wholeFile =
+                command.options.wholeFile ?? (command.options.append == .off && !command.options.writesBatch)
         }
         if operands.direction == .pull { try UnsupportedOptions.checkPull(command) }
+        try openBatch(&command, operands)
+        defer { if command.client.batchDescriptor >= 0 { close(command.client.batchDescriptor) } }
         let sink = makeSink(command)
         defer { sink.finish() }
         let signals = SignalWatch()
@@ -97,14 +101,14 @@ struct RsyncCommand {
         return code
     }
 
-    private func makeSink(_ command: ParsedCommand) -> TerminalSink {
+    func makeSink(_ command: ParsedCommand) -> TerminalSink {
         var configuration = TerminalSink.Configuration()
         configuration.progressLines = environmentValue("DRAY_PROGRESS") == Bytes("lines")
         return TerminalSink(command.options, command.client, configuration)
     }
 
     /// Prints the closing line that the engine leaves to the command (a run that ended, but not cleanly).
-    private func finishClient(_ code: ExitCode, _ command: ParsedCommand, _ sink: TerminalSink) {
+    func finishClient(_ code: ExitCode, _ command: ParsedCommand, _ sink: TerminalSink) {
         if code != .ok && !sink.hasErrorLine {
             let role: RoleName = command.options.amSender ? .sender : .generator
             sink.handle(.message(.error, Reporter.errorLine(code, role: role) + [0x0a]))
@@ -218,6 +222,7 @@ struct RsyncCommand {
             if command.options.amSender { command.operands = SecludedArguments.expanded(command.operands) }
         }
         let options = command.options
+        BatchFiles.reportIgnored(command.client)
         var paths = command.operands
         let directory = paths.isEmpty ? Bytes(".") : paths.removeFirst()
         if options.amSender && paths.isEmpty && parsed.operands.isEmpty && !parsed.awaitsSecludedArguments {
@@ -243,12 +248,13 @@ struct RsyncCommand {
 
     // MARK: - Surroundings of a session
 
-    private func makeEnvironment(
+    func makeEnvironment(
         _ command: ParsedCommand, readsList: Bool = true
     ) throws(TransferFailure) -> SessionEnvironment {
         var environment = SessionEnvironment()
         environment.checksumList = environmentValue("RSYNC_CHECKSUM_LIST")
         environment.compressList = environmentValue("RSYNC_COMPRESS_LIST")
+        environment.batchDescriptor = command.client.batchDescriptor
         if readsList, command.options.amSender, let path = command.options.filesFrom {
             environment.filesFrom = try FilesFromList.read(path, nulSeparated: command.options.fromZero)
         }
@@ -270,7 +276,7 @@ struct RsyncCommand {
         }
     }
 
-    private func makeFilters(
+    func makeFilters(
         _ command: ParsedCommand, _ options: TransferOptions, _ sink: TerminalSink?
     ) throws(TransferFailure) -> FilterList {
         var settings = FilterList.Settings()

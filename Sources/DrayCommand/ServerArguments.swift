@@ -78,7 +78,9 @@ public struct ServerArguments: Sendable, Equatable {
             let directories = options.dirs && !options.recursive
             letters += put(options.secludedArguments, "s") + repeated(min(9, options.verbosity), "v")
             letters += put(options.quiet && !isClientMode, "q") + put(options.backup, "b")
-            letters += put(options.update, "u") + put(options.dryRun, "n") + put(options.links, "l")
+            letters +=
+                put(options.update, "u") + put(options.dryRun && !options.onlyWritesBatch, "n")
+                + put(options.links, "l")
             letters += put(
                 directories && (client.dirsGiven || options.listOnly || (pushing && options.deletes)), "d")
             if pushing {

@@ -208,6 +208,8 @@ public struct TransferOptions: Sendable {
 
     public init() {}
 
+    /// Whether sums and data are asked for: always but in a dry run that writes no batch.
+    public var requestsData: Bool { !dryRun || onlyWritesBatch }
     /// Whether the delete machinery runs at all.
     public var deletes: Bool { deleteMode != .none }
     /// Whether regular-file data is written straight into the destination.

@@ -17,6 +17,7 @@ extension OptionState {
         try resolveBackup()
         try resolvePartial()
         try resolveAlgorithms()
+        resolveBatch()
         resolveLevels()
         resolveFormats()
         options.omitDirTimes = omitDirTimes == true || (options.backup && options.backupDirectory == nil)
@@ -238,6 +239,19 @@ extension OptionState {
 
     private func unknown(_ kind: String, _ name: String) -> TransferFailure {
         TransferFailure(.unsupported, lines: [Bytes(text: "unknown \(kind) name: \(name)")])
+    }
+
+    /// A dry run writes no batch, and a server takes only the word that its client writes one instead of the tree.
+    private mutating func resolveBatch() {
+        if options.dryRun {
+            client.writeBatch = nil
+            client.onlyWriteBatch = false
+        }
+        options.writesBatch = client.writeBatch != nil && !options.amServer
+        options.onlyWritesBatch = client.onlyWriteBatch
+        options.readsBatch = client.readBatch != nil && !options.amServer
+        // Nothing is to change but the batch file.
+        if client.onlyWriteBatch { options.dryRun = true }
     }
 
     // MARK: - Output

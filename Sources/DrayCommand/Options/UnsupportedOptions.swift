@@ -10,7 +10,7 @@ enum UnsupportedOptions {
     static let names: Set<String> = [
         "acls", "xattrs", "fake-super", "iconv", "usermap", "groupmap", "chown", "compare-dest", "copy-dest",
         "link-dest", "fuzzy",
-        "copy-devices", "write-devices", "read-batch", "write-batch", "only-write-batch", "copy-as", "stop-after",
+        "copy-devices", "write-devices", "copy-as", "stop-after",
         "stop-at", "confine-root", "insecure-links", "drop-D", "open-noatime",
     ]
     /// Oldest protocol that is spoken.

@@ -7,12 +7,12 @@ import DrayCore
 import Glibc
 
 /// Opens paths of the operator: every symlink on the way must belong to root or to the effective user.
-enum OperatorFile {
+public enum OperatorFile {
     private static let mostLinks = 40
     private static let mostText = 8192
 
     /// Opens `path`; −errno on failure. The descriptor closes on exec.
-    static func open(_ path: Bytes, flags: Int32, mode: mode_t = 0) -> Int32 {
+    public static func open(_ path: Bytes, flags: Int32, mode: mode_t = 0) -> Int32 {
         if path.isEmpty { return -EINVAL }
         var directory = openDirectory(path.first == UInt8(ascii: "/") ? Bytes("/") : Bytes("."), AT_FDCWD)
         if directory < 0 { return directory }

@@ -142,7 +142,8 @@ extension Generator {
     ) throws(TransferFailure) {
         var flags = wanted
         var basisType = basis
-        if options.dryRun {
+        if !redo { session.wishes?.request(ndx) }
+        if !options.requestsData {
             try ItemRecord(flags: flags, basisType: basisType).write(ndx, to: writer)
             if options.hardLinks > 0 && entry.flags.contains(.hardLinked) { try finishHardLinks(ndx, list, entry) }
             return
@@ -152,7 +153,7 @@ extension Generator {
             descriptor = FileSystem.open(
                 partial.descriptor, otherName.cString(Bytes(list.name(entry))), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
         } else if exists {
-            if options.backup && options.updatesInPlace && !redo {
+            if options.backup && options.updatesInPlace && !redo && !options.dryRun {
                 if backupInPlace(list, entry, parent) {
                     basisType = BasisType.backup
                     flags.insert(.basisTypeFollows)
@@ -170,7 +171,8 @@ extension Generator {
         defer { if descriptor >= 0 { _ = FileSystem.close(descriptor) } }
         noteRequested(ndx)
         try ItemRecord(flags: flags, basisType: basisType).write(ndx, to: writer)
-        let whole = options.wholeFile ?? (options.isLocal && options.append == .off)
+        // Nobody reads the sums when the data comes from a batch file.
+        let whole = options.readsBatch || (options.wholeFile ?? (options.isLocal && options.append == .off))
         var status = FileStatus()
         guard descriptor >= 0, !whole || options.append != .off,
             FileSystem.status(descriptor: descriptor, &status) == 0,

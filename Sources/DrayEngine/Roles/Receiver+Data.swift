@@ -137,9 +137,10 @@ extension Receiver {
         reading: while true {
             switch try tokens.next() {
             case .end: break reading
-            case .literal: break
+            case .literal(let bytes): statistics.literalData += Int64(bytes.count)
             case .block(let block):
                 try check(block, head)
+                statistics.matchedData += Int64(head.length(ofBlock: block))
                 try tokens.insertUnknown(length: head.length(ofBlock: block))
             }
         }

@@ -28,7 +28,9 @@ final class Receiver {
     let tokens: TokenReader
     var statistics = TransferStatistics()
     let progress: ProgressMeter
-    private var phase = 0
+    private(set) var phase = 0
+    /// Files of a batch that failed verification and have not come again.
+    var resendWanted: Set<Int32> = []
     private let maxPhase: Int
     private let reportsItems: Bool
     /// Finished files that wait in the partial directory (`--delay-updates`), by index.
@@ -70,6 +72,7 @@ final class Receiver {
         while true {
             let ndx = try reader.ndx()
             if ndx == Ndx.done {
+                try awaitGenerator()
                 if session.incremental && !lists.isEmpty {
                     let remaining = lists.dropFirst()
                     if remaining { continue }
@@ -179,9 +182,10 @@ final class Receiver {
         }
         statistics.transferredFiles += 1
         statistics.transferredSize += entry.pointee.length
+        if session.wishes != nil, try !isWanted(ndx, list, entry) { return try discard() }
         if options.dryRun {
             report(list, entry.pointee, record, before: false)
-            return
+            return try takeDryData(ndx)
         }
         report(list, entry.pointee, record, before: true)
         let start = reader.bytesReceived

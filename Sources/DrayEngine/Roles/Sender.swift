@@ -22,6 +22,8 @@ final class Sender {
     private let blockHasher: BlockHasher
     private let matcher = DeltaMatcher()
     private let tokens: TokenWriter
+    /// Where sum heads, data and file sums go: with `--only-write-batch` into the file alone.
+    private let dataWriter: WireWriter
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
     private let name = NameBuffer()
     private var statistics = TransferStatistics()
@@ -40,7 +42,8 @@ final class Sender {
         blockHasher = BlockHasher(
             session.transferChecksum, seed: session.checksumSeed,
             seedFirst: session.flags.contains(.checksumSeedFix))
-        tokens = TokenWriter(writer, session.outgoingCompression)
+        dataWriter = session.options.onlyWritesBatch ? session.recorder?.writer ?? writer : writer
+        tokens = TokenWriter(dataWriter, session.outgoingCompression)
         progress = ProgressMeter(session: session, lists: lists)
     }
 
@@ -70,7 +73,11 @@ final class Sender {
         }
         try writer.ndx(Ndx.done)
         publish()
-        if options.amServer { try writeStatistics() }
+        if options.amServer {
+            try writeStatistics(to: writer)
+        } else if let recorder = session.recorder {
+            try writeStatistics(to: recorder.writer)
+        }
         try goodbye()
         progress.finish()
     }
@@ -96,16 +103,16 @@ final class Sender {
         if options.amServer { try DeletionStatistics.write(kinds, to: writer) }
     }
 
-    private func writeStatistics() throws(TransferFailure) {
+    private func writeStatistics(to target: WireWriter) throws(TransferFailure) {
         let all = session.statistics.withLock { $0 }
         let received = reader.bytesReceived
         let sent = writer.bytesSent
-        try writer.varlong30(received, 3)
-        try writer.varlong30(sent, 3)
-        try writer.varlong30(all.totalSize, 3)
+        try target.varlong30(received, 3)
+        try target.varlong30(sent, 3)
+        try target.varlong30(all.totalSize, 3)
         if session.protocolVersion >= 29 {
-            try writer.varlong30(all.fileListBuildMilliseconds, 3)
-            try writer.varlong30(all.fileListTransferMilliseconds, 3)
+            try target.varlong30(all.fileListBuildMilliseconds, 3)
+            try target.varlong30(all.fileListTransferMilliseconds, 3)
         }
     }
 
@@ -175,7 +182,7 @@ final class Sender {
         if record.flags.contains(.isNew) { statistics.created.count(mode: list.mode(entry.pointee)) }
         statistics.transferredFiles += 1
         statistics.transferredSize += entry.pointee.length
-        if options.dryRun {
+        if !options.requestsData {
             report(list, entry.pointee, record, before: false)
             try record.write(ndx, to: writer)
             return
@@ -222,13 +229,13 @@ final class Sender {
         }
         report(list, entry.pointee, record, before: true)
         try record.write(ndx, to: writer)
-        try head.write(to: writer)
-        let startBytes = writer.streamBytes
+        try head.write(to: dataWriter)
+        let startBytes = dataWriter.streamBytes
         progress.begin(ndx, list, entry.pointee, size: status.length)
         try sendData(descriptor, status.length, head, table, record, appending: appending, list, entry.pointee)
         progress.end()
         entry.pointee.flags.insert(.sent)
-        report(list, entry.pointee, record, before: false, data: writer.streamBytes - startBytes, sums: sumBytes)
+        report(list, entry.pointee, record, before: false, data: dataWriter.streamBytes - startBytes, sums: sumBytes)
     }
 
     /// Opens a source file; a link as last component is followed only in the modes that send what links point at, and in
@@ -398,7 +405,7 @@ final class Sender {
             session.reporter.systemError(
                 .sender, Bytes("read errors mapping ") + full, source.errorCode == 0 ? ENODATA : source.errorCode)
         }
-        try writer.bytes(digest)
+        try dataWriter.bytes(digest)
     }
 
     // MARK: - --remove-source-files

@@ -43,6 +43,16 @@ extension Session {
         }
     }
 
+    /// The algorithms of a batch file: those that a writer of batches offers, unless the command says otherwise.
+    func chooseRecordedAlgorithms() throws(TransferFailure) {
+        let fallback: ChecksumAlgorithm = protocolVersion >= 30 ? .md5 : .md4Old
+        transferChecksum = fallback
+        fileChecksum = protocolVersion >= 30 ? .md5 : .md4
+        _ = try takeForcedChecksums(fallback)
+        guard options.compress else { return }
+        if try !takeForcedCompressor() { setCompression(.zlib) }
+    }
+
     // MARK: - Forced choices
 
     /// Applies `--checksum-choice`; false if there is none.
