@@ -41,63 +41,54 @@ final class BatchWishes: Sendable {
     enum Next { case missing(Int32), done, cancelled }
 
     private struct State {
+        /// Ascending. Hard links make the generator ask out of order.
         var requests: [Int32] = []
-        var taken = 0
         /// Every index below this one has been decided on.
         var decided: Int32 = 0
         var endings = 0
         var cancelled = false
 
-        var first: Int32? { taken < requests.count ? requests[taken] : nil }
-
-        mutating func dropFirst() {
-            taken += 1
-            if taken > 4096 {
-                requests.removeFirst(taken)
-                taken = 0
+        func place(of ndx: Int32) -> Int {
+            var (low, high) = (0, requests.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if requests[middle] < ndx { low = middle + 1 } else { high = middle }
             }
+            return low
         }
     }
     private let state = Monitor(State())
 
     // MARK: - Generator
 
-    func request(_ ndx: Int32) { state.notifying { $0.requests.append(ndx) } }
+    func request(_ ndx: Int32) { state.notifying { $0.requests.insert(ndx, at: $0.place(of: ndx)) } }
     func decided(below ndx: Int32) { state.notifying { $0.decided = max($0.decided, ndx) } }
     func ending() { state.notifying { $0.endings += 1 } }
 
     // MARK: - Receiver
 
     /// Whether the data of `ndx`, which the batch has next, is wanted.
-    ///
-    /// - Parameter missing: called for each earlier index that was wanted and that the batch has no data for.
-    func wants(_ ndx: Int32, missing: (Int32) -> Void) throws(TransferFailure) -> Bool {
-        enum Answer { case yes, no, missing(Int32), cancelled }
-        while true {
-            let answer = state.wait { state -> Answer? in
-                if state.cancelled { return .cancelled }
-                if let first = state.first {
-                    if first > ndx { return .no }
-                    state.dropFirst()
-                    return first == ndx ? .yes : .missing(first)
-                }
-                return ndx < state.decided ? .no : nil
+    func wants(_ ndx: Int32) throws(TransferFailure) -> Bool {
+        let answer = state.wait { state -> Bool?? in
+            if state.cancelled { return .some(nil) }
+            let place = state.place(of: ndx)
+            if place < state.requests.count && state.requests[place] == ndx {
+                state.requests.remove(at: place)
+                return true
             }
-            switch answer {
-            case .yes: return true
-            case .no: return false
-            case .missing(let other): missing(other)
-            case .cancelled: throw TransferFailure(.signal)
-            }
+            // The generator has gone past it.
+            return ndx < state.decided || place < state.requests.count ? false : nil
         }
+        guard let answer else { throw TransferFailure(.signal) }
+        return answer
     }
 
     /// Waits for the generator's end of a list or phase, after what it still wanted below `limit`.
     func next(below limit: Int32) throws(TransferFailure) -> Next {
         let next = state.wait { state -> Next? in
             if state.cancelled { return .cancelled }
-            if let first = state.first, first < limit {
-                state.dropFirst()
+            if let first = state.requests.first, first < limit {
+                state.requests.removeFirst()
                 return .missing(first)
             }
             guard state.endings > 0 else { return nil }

@@ -16,7 +16,7 @@ extension Receiver {
         let isWanted =
             isResend
             ? resendWanted.remove(ndx) != nil
-            : try wishes.wants(ndx) { reportMissing($0, resend: "") }
+            : try wishes.wants(ndx)
         if !isWanted {
             session.reporter.info(
                 Bytes(text: "(Skipping batched update for\(isResend ? Self.resend : "") \"") + list.path(entry.pointee)
