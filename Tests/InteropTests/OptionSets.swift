@@ -1,3 +1,5 @@
+import DrayWire
+
 /// One row of the matrix: options, and what about the output is comparable.
 struct OptionSet: Sendable, CustomStringConvertible {
     var options: [String]
@@ -17,7 +19,19 @@ struct OptionSet: Sendable, CustomStringConvertible {
         isQuick = quick
     }
 
-    static let all: [OptionSet] = [
+    static let all = everything.filter(\.isPossible)
+
+    /// Whether this build has the compressor that is named.
+    private var isPossible: Bool {
+        options.allSatisfy { word in
+            guard word.hasPrefix("--zc="), let method = CompressionMethod(rawValue: String(word.dropFirst(5))) else {
+                return true
+            }
+            return method.isAvailable
+        }
+    }
+
+    private static let everything: [OptionSet] = [
         OptionSet("-a", quick: true),
         OptionSet("-aH", unordered: true, quick: true),
         OptionSet("-aH --no-i-r", unordered: true, quick: true),
@@ -122,6 +136,25 @@ struct OptionSet: Sendable, CustomStringConvertible {
         OptionSet("-aHR", source: "./dir", unordered: true),
         OptionSet("-aHu --existing", unordered: true),
         OptionSet("-aHb", unordered: true),
+        OptionSet("-az", quick: true),
+        OptionSet("-az --no-W"),
+        OptionSet("-azz --no-W", quick: true),
+        OptionSet("-az --no-i-r --no-W --zl=9"),
+        OptionSet("-a --zc=zlib --no-W", quick: true),
+        OptionSet("-a --zc=zlib --no-W --protocol=30 -B100000"),
+        OptionSet("-a --zc=zlib --zl=1 --inplace --no-W"),
+        OptionSet("-a --zc=zlib --zl=0"),
+        OptionSet("-a --zc=lz4 --no-W", quick: true),
+        OptionSet("-a --zc=zstd --zl=19 --no-W"),
+        OptionSet("-a --zc=zstd --zt=2"),
+        OptionSet("-a --zc=none --no-W"),
+        OptionSet("-aH --zl=1 -I --no-W", unordered: true),
+        OptionSet("-az --inplace --no-W"),
+        OptionSet("-azS --no-W"),
+        OptionSet("-az --append"),
+        OptionSet("-az --append-verify", unordered: true),
+        OptionSet("-az --skip-compress=gz/o"),
+        OptionSet("-azv --debug=nstr"),
         OptionSet("-a --no-o --no-g --no-p --no-t"),
         OptionSet("-a --temp-dir=/tmp"),
         OptionSet("-as --delete"),
