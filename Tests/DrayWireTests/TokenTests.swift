@@ -120,6 +120,9 @@ private func failure(_ bytes: String, _ method: CompressionMethod) -> TransferFa
         ]
         let bytes = hex("80 40 0d 1a 2e 5e f7 70 f5 f1 f1 27 c3 ff 00 00 81 40 07 1a f5 fa 10 f7 3a 00 82 00")
         #expect(try written([file], Compression(.zlib, level: 6), blockLength: 700) == bytes)
+        var exact = Compression(.zlib, level: 6)
+        exact.compressesMatches = true
+        #expect(try written([file], exact, blockLength: 700) == bytes)
         for piece in everyPieceSize { #expect(try read(bytes, .zlib, piece: piece, blocks: Self.block) == [file]) }
     }
 

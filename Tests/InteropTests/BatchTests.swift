@@ -5,7 +5,10 @@ import Testing
 extension Interop {
     /// Batch files of every writer are those of rsync, and every reader makes the same tree of them.
     @Suite struct BatchTests {
-        static let options = ["-a --no-i-r", "-a", "-az --no-i-r", "-aH --no-i-r --delete", "-a --inplace --no-i-r -z"]
+        static let options = [
+            "-a --no-i-r", "-a", "-az --no-i-r", "-aH --no-i-r --delete", "-a --inplace --no-i-r -z",
+            "-az --no-i-r --zl=1 --no-W",
+        ]
 
         /// A writer of `cell` with the batch option `word`; returns the bytes of the file.
         private func write(_ cell: Cell, _ word: String, _ options: [String], in work: String, shell: String) throws

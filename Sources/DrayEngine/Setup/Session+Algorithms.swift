@@ -120,6 +120,7 @@ extension Session {
     /// What this side compresses with: a daemon may be told to spend no effort on it.
     var outgoingCompression: Compression {
         var outgoing = compression
+        outgoing.compressesMatches = options.writesBatch
         if options.compressesLeast { outgoing.level = outgoing.method.leastLevel }
         return outgoing
     }

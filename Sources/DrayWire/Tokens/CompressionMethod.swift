@@ -75,6 +75,9 @@ public struct Compression: Sendable, Equatable {
     public var level: Int
     /// zstd worker threads.
     public var threads: Int
+    /// zlib: takes matched blocks into its dictionary as rsync does, by compressing them, so that a recorded stream has
+    /// rsync's bytes. Every receiver reads the streams of both ways; this one is several times slower.
+    public var compressesMatches = false
 
     public init(_ method: CompressionMethod = .none, level: Int = 0, threads: Int = 0) {
         self.method = method

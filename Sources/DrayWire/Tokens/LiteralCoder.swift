@@ -42,7 +42,9 @@ extension WireWriter {
 enum LiteralCoders {
     static func encoder(_ compression: Compression) -> (any LiteralEncoder)? {
         switch compression.method {
-        case .zlib: return ZlibEncoder(level: compression.level, insertsMatches: true)
+        case .zlib:
+            return ZlibEncoder(
+                level: compression.level, insertsMatches: true, compressesMatches: compression.compressesMatches)
         case .zlibx: return ZlibEncoder(level: compression.level, insertsMatches: false)
         case .zstd:
             #if Zstd

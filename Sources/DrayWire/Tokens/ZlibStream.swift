@@ -12,12 +12,14 @@ final class ZlibEncoder: LiteralEncoder {
     private let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
     private let out = UnsafeMutablePointer<UInt8>.allocate(capacity: Limits.compressedPiece)
     private let isReady: Bool
+    private let compressesMatches: Bool
     let wantsMatches: Bool
 
-    init(level: Int, insertsMatches: Bool) {
+    init(level: Int, insertsMatches: Bool, compressesMatches: Bool = false) {
         stream.initialize(to: z_stream())
         isReady = dray_deflate_init_raw(stream, Int32(level)) == Z_OK
         wantsMatches = insertsMatches
+        self.compressesMatches = compressesMatches
     }
 
     deinit {
@@ -58,9 +60,27 @@ final class ZlibEncoder: LiteralEncoder {
     }
 
     func insert(_ bytes: UnsafeRawBufferPointer) throws(TransferFailure) {
+        if compressesMatches { return try compress(bytes) }
         let code = deflateSetDictionary(
             stream, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt32(bytes.count))
         if code != Z_OK { throw TransferFailure(.protocolStream, "deflate on token returned \(code)", role: .sender) }
+    }
+}
+
+extension ZlibEncoder {
+    /// Compresses a matched block and drops the output.
+    private func compress(_ bytes: UnsafeRawBufferPointer) throws(TransferFailure) {
+        stream.pointee.next_in = UnsafeMutablePointer(
+            mutating: bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
+        stream.pointee.avail_in = UInt32(bytes.count)
+        repeat {
+            stream.pointee.next_out = out
+            stream.pointee.avail_out = UInt32(Limits.compressedPiece)
+            let code = deflate(stream, Z_SYNC_FLUSH)
+            if code != Z_OK && code != Z_BUF_ERROR {
+                throw TransferFailure(.protocolStream, "deflate on token returned \(code)", role: .sender)
+            }
+        } while stream.pointee.avail_in > 0 || stream.pointee.avail_out == 0
     }
 }
 
