@@ -40,6 +40,8 @@ extension Session {
         if let compressor, let method = CompressionMethod(name: Bytes(text: compressor)) {
             setCompression(method)
             if method != .none { tell("Client \(isNegotiated)compress: \(described(compressor))") }
+        } else if let choice = options.compressChoice, CompressionMethod(name: choice) != CompressionMethod.none {
+            tell("Client compress: \(described(choice.displayText))")
         }
     }
 
@@ -85,7 +87,6 @@ extension Session {
             throw TransferFailure(.unsupported, lines: [Bytes("unknown compress name: ") + choice])
         }
         setCompression(method)
-        if method != .none { tell("Client compress: \(described(choice.displayText))") }
         return true
     }
 
