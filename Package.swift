@@ -102,10 +102,10 @@ let package = Package(
         tests("DrayFilesTests", ["DrayCore", "DrayFiles"]),
         tests("DrayTransportTests", ["DrayCore", "DrayTransport"]),
         tests("DrayDaemonTests", ["DrayCore", "DrayDaemon", "DrayDelta", "DrayFiles", "DrayTransport", "CDraySystem"]),
-        tests("DrayCommandTests", ["DrayCore", "DrayCommand"]),
+        tests("DrayCommandTests", ["DrayCore", "DrayWire", "DrayCommand"]),
         tests("DrayMigrateTests", ["DrayMigrate"]),
         tests("DrayTests", ["Dray"]),
-        tests("InteropTests", ["DrayCore"]),
+        tests("InteropTests", ["DrayCore", "DrayWire"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -81,8 +81,24 @@ enum DaemonParser {
             if let position = word.firstIndex(of: UInt8(ascii: "e")) {
                 options.clientInfo = Bytes(word[(position + 1)...])
                 options.recursive = word[..<position].contains(UInt8(ascii: "r"))
+                options.compress = word[..<position].contains(UInt8(ascii: "z"))
             }
         }
+        takeChoices(request.arguments, &options)
         return options
+    }
+
+    /// Which lists of algorithms the client exchanges follows from these words.
+    private static func takeChoices(_ words: [Bytes], _ options: inout TransferOptions) {
+        func value(_ word: Bytes, _ name: StaticString) -> Bytes? {
+            word.hasPrefix(Bytes(name)) ? Bytes(word.dropFirst(Bytes(name).count)) : nil
+        }
+        for word in words {
+            if word.hasPrefix(Bytes("--compress-level=")) { options.compress = true }
+            if word == Bytes("--old-compress") { options.compressChoice = Bytes("zlib") }
+            if word == Bytes("--new-compress") { options.compressChoice = Bytes("zlibx") }
+            options.compressChoice = value(word, "--compress-choice=") ?? options.compressChoice
+            options.checksumChoice = value(word, "--checksum-choice=") ?? options.checksumChoice
+        }
     }
 }

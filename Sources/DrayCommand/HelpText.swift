@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayWire
 
 /// `--version`: first line and lists keep rsync's shape, because scripts read them.
 enum VersionText {
@@ -18,7 +19,7 @@ enum VersionText {
         ("prealloc", "prealloc", "true"), ("no stop-at", "stop_at", "false"), ("no crtimes", "crtimes", "false"),
     ]
     private static let checksums = ["xxh128", "xxh3", "xxh64", "md5", "md4", "sha1", "none"]
-    private static let compressors = ["none"]
+    private static let compressors = CompressionMethod.available.map(\.rawValue)
     private static let authentication = ["sha512", "sha256", "sha1", "md5", "md4"]
     private static let copyright = "(C) 2026 the Dray authors"
 

@@ -76,13 +76,15 @@ struct RsyncCommand {
     // MARK: - Client
 
     func runClient(_ command: ParsedCommand) throws(TransferFailure) -> ExitCode {
+        if command.client.readBatch != nil { return try runReplay(command) }
         let operands = try Operands(command)
         var command = command
         command.options.isLocal = operands.direction == .local
         command.options.amSender = operands.direction != .pull
         if operands.destination == nil { command.options.listOnly = true }
         if operands.direction == .local {
-            command.options.wholeFile = command.options.wholeFile ?? (command.options.append == .off)
+            command.options.wholeFile =
+                command.options.wholeFile ?? (command.options.append == .off && !command.options.writesBatch)
         }
         if let charset = command.options.iconv {
             // Nothing is started for names that cannot be converted.
@@ -91,6 +93,8 @@ struct RsyncCommand {
         }
         command.options.announcesExtensions =
             withClientExtensions || !(environmentValue("DRAY_EXTENSIONS") ?? []).isEmpty
+        try openBatch(&command, operands)
+        defer { if command.client.batchDescriptor >= 0 { close(command.client.batchDescriptor) } }
         let sink = makeSink(command)
         defer { sink.finish() }
         let signals = SignalWatch()
@@ -104,14 +108,14 @@ struct RsyncCommand {
         return code
     }
 
-    private func makeSink(_ command: ParsedCommand) -> TerminalSink {
+    func makeSink(_ command: ParsedCommand) -> TerminalSink {
         var configuration = TerminalSink.Configuration()
         configuration.progressLines = environmentValue("DRAY_PROGRESS") == Bytes("lines")
         return TerminalSink(command.options, command.client, configuration)
     }
 
     /// Prints the closing line that the engine leaves to the command (a run that ended, but not cleanly).
-    private func finishClient(_ code: ExitCode, _ command: ParsedCommand, _ sink: TerminalSink) {
+    func finishClient(_ code: ExitCode, _ command: ParsedCommand, _ sink: TerminalSink) {
         if code != .ok && !sink.hasErrorLine {
             let role: RoleName = command.options.amSender ? .sender : .generator
             sink.handle(.message(.error, Reporter.errorLine(code, role: role) + [0x0a]))
@@ -135,7 +139,7 @@ struct RsyncCommand {
         let serverSink = ServerSink(TerminalSink(serverOptions, ClientOptions()), serverOptions, client: sink)
         let server = Session(
             options: serverOptions, channel: far, filters: try makeFilters(command, serverOptions, nil),
-            environment: SessionEnvironment(), sink: serverSink)
+            environment: try makeEnvironment(command, readsList: false), sink: serverSink)
         serverSink.attach(server)
         signals.attach(client)
         return EngineLocal.run(
@@ -244,6 +248,7 @@ struct RsyncCommand {
             if command.options.amSender { command.operands = SecludedArguments.expanded(command.operands) }
         }
         let options = command.options
+        BatchFiles.reportIgnored(command.client)
         var paths = command.operands
         let directory = paths.isEmpty ? Bytes(".") : paths.removeFirst()
         if options.amSender && paths.isEmpty && parsed.operands.isEmpty && !parsed.awaitsSecludedArguments {
@@ -269,12 +274,15 @@ struct RsyncCommand {
 
     // MARK: - Surroundings of a session
 
-    private func makeEnvironment(_ command: ParsedCommand) throws(TransferFailure) -> SessionEnvironment {
+    func makeEnvironment(
+        _ command: ParsedCommand, readsList: Bool = true
+    ) throws(TransferFailure) -> SessionEnvironment {
         var environment = SessionEnvironment()
         environment.checksumList = environmentValue("RSYNC_CHECKSUM_LIST")
         environment.compressList = environmentValue("RSYNC_COMPRESS_LIST")
+        environment.batchDescriptor = command.client.batchDescriptor
         let options = command.options
-        guard let path = options.filesFrom else { return environment }
+        guard readsList, let path = options.filesFrom else { return environment }
         let isHere = options.filesFromHost == nil && !(options.amServer && path == Bytes("-"))
         if isHere && options.amSender {
             environment.filesFrom = NameList.names(
@@ -300,7 +308,7 @@ struct RsyncCommand {
         }
     }
 
-    private func makeFilters(
+    func makeFilters(
         _ command: ParsedCommand, _ options: TransferOptions, _ sink: TerminalSink?
     ) throws(TransferFailure) -> FilterList {
         var settings = FilterList.Settings()

@@ -78,7 +78,9 @@ public struct ServerArguments: Sendable, Equatable {
             let directories = options.dirs && !options.recursive
             letters += put(options.secludedArguments, "s") + repeated(min(9, options.verbosity), "v")
             letters += put(options.quiet && !isClientMode, "q") + put(options.backup, "b")
-            letters += put(options.update, "u") + put(options.dryRun, "n") + put(options.links, "l")
+            letters +=
+                put(options.update, "u") + put(options.dryRun && !options.onlyWritesBatch, "n")
+                + put(options.links, "l")
             letters += put(
                 directories && (client.dirsGiven || options.listOnly || (pushing && options.deletes)), "d")
             if pushing {
@@ -152,7 +154,7 @@ public struct ServerArguments: Sendable, Equatable {
         private mutating func outputOptions() {
             if client.listOnlyGiven { add("--list-only") }
             if pushing && options.dirs && !options.recursive && options.deletes { add("--no-r") }
-            if let level = options.compressLevel, options.compress { add("--compress-level=\(level)") }
+            if let level = options.compressLevel { add("--compress-level=\(level)") }
             if options.devices && !options.specials { add("--no-specials") }
             if options.specials && !options.devices { add("--specials") }
             if pushing, let format = client.outFormat {

@@ -24,6 +24,8 @@ public struct FileEntryFlags: OptionSet, BitwiseCopyable, Sendable {
     public static let sent = Self(rawValue: 0x0100)
     /// The directory could not be made or must not be touched; its contents are skipped.
     public static let missingDirectory = Self(rawValue: 0x0200)
+    /// Receiver: the batch file had data for it.
+    public static let answered = Self(rawValue: 0x0800)
     /// nanoseconds were transmitted.
     public static let hasNanoseconds = Self(rawValue: 0x0400)
 }

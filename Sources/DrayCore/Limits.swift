@@ -23,6 +23,12 @@ public enum Limits {
     public static let literalPiece = 32 * 1024
     /// Largest compressed piece.
     public static let compressedPiece = 16_383
+    /// Largest output of one lz4 piece (the library's bound for 32 KiB).
+    public static let lz4Output = 32_896
+    /// History that a zstd stream may ask for, as a power of two (the library's default limit).
+    public static let zstdWindowLog: Int32 = 27
+    /// Largest block number of a compressed token stream.
+    public static let blockNumber: Int64 = 0x7FFF_FFFE
     /// Deletion statistics: each of the five numbers.
     public static let deletionCount: Int64 = 1 << 28
     public static let aclEntries = 65_536
@@ -46,6 +52,8 @@ public enum Limits {
     public static let fileListEntries = Int(Int32.max)
     /// Values of MSG_IO_TIMEOUT that a client adopts, seconds.
     public static let ioTimeout = 1...86_400
+    /// zstd threads that a daemon's client may ask for.
+    public static let daemonCompressThreads = 8
     public static let mergeDepth = 32
     public static let alternateDirectories = 20
 }

@@ -143,6 +143,14 @@ public struct TransferOptions: Sendable {
     public var backupSuffix: Bytes = Bytes("~")
     public var mkpath = false
 
+    // MARK: Batch files
+    /// `--write-batch`, `--only-write-batch`: the stream to the receiver is recorded.
+    public var writesBatch = false
+    /// Nothing is changed but the batch file; a server hears of it as well.
+    public var onlyWritesBatch = false
+    /// `--read-batch`: a recorded stream takes the place of the sender.
+    public var readsBatch = false
+
     // MARK: Deletion
     public var deleteMode = DeleteMode.none
     public var deleteExcluded = false
@@ -162,6 +170,11 @@ public struct TransferOptions: Sendable {
     public var compress = false
     public var compressChoice: Bytes?
     public var compressLevel: Int?
+    /// zstd worker threads.
+    public var compressThreads = 0
+    /// A daemon's `dont compress = *`: outgoing data is compressed with the least effort.
+    public var compressesLeast = false
+    /// Forwarded to a remote sender; no algorithm changes its level from file to file.
     public var skipCompress: Bytes?
     public var timeoutSeconds = 0
     public var connectTimeoutSeconds = 0
@@ -205,6 +218,8 @@ public struct TransferOptions: Sendable {
 
     public init() {}
 
+    /// Whether sums and data are asked for: always but in a dry run that writes no batch.
+    public var requestsData: Bool { !dryRun || onlyWritesBatch }
     /// Whether the delete machinery runs at all.
     public var deletes: Bool { deleteMode != .none }
     /// Whether regular-file data is written straight into the destination.

@@ -22,6 +22,7 @@ public enum EngineClient {
             try session.exchangeVersions()
             try session.negotiate()
             try run.sendFilterList()
+            try session.startRecording()
             if session.options.amSender {
                 try run.send(sources)
             } else {
@@ -88,6 +89,7 @@ public enum EngineLocal {
             try client.exchangeVersions()
             try client.negotiate()
             try run.completeLocalFilters()
+            try client.startRecording()
             try run.send(sources)
         }
         client.channel.closeWriting()
@@ -117,6 +119,7 @@ final class SideRun {
         do throws(TransferFailure) {
             try body(self)
             try writer.flush()
+            try session.recorder?.flush()
             finishStatistics()
             return session.reporter.finalCode
         } catch {

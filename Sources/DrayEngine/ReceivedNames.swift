@@ -20,7 +20,7 @@ final class ReceivedNames: NameJudge {
     /// nil when the sender is trusted (servers, `--trust-sender`).
     static func judge(_ session: Session, requested: [Bytes]) -> (any NameJudge)? {
         let options = session.options
-        if options.amServer || options.trustSender || options.isLocal { return nil }
+        if options.amServer || options.trustSender || options.isLocal || options.readsBatch { return nil }
         var implied: ImpliedNames?
         if options.oldArguments == 0 && options.filesFromHost == nil && !requested.isEmpty {
             var settings = ImpliedNames.Settings()

@@ -34,6 +34,8 @@ public struct SessionEnvironment: Sendable {
     public var ignoresNonreadable = false
     public var readOnly = false
     public var writeOnly = false
+    /// File that `--write-batch` records into; −1 for none. Stays the owner's.
+    public var batchDescriptor: Int32 = -1
     /// Names of `--files-from`, already read by the sending side's command line.
     public var filesFrom: [Bytes]?
     /// Content of a `--files-from` list that the receiving side has and the sender needs.
@@ -61,6 +63,11 @@ public final class Session: @unchecked Sendable {
     public internal(set) var extensions: Set<Bytes> = []
     public internal(set) var transferChecksum = ChecksumAlgorithm.md5
     public internal(set) var fileChecksum = ChecksumAlgorithm.md5
+    public internal(set) var compression = Compression()
+    /// `--write-batch`: where the stream is recorded.
+    var recorder: BatchRecorder?
+    /// `--read-batch`: what the generator wants of the file.
+    let wishes: BatchWishes?
     /// Filters of the user; a role may change its per-directory state, so only the role that needs it touches it.
     public let filters: FilterList
     public let daemonFilters: FilterList?
@@ -77,6 +84,7 @@ public final class Session: @unchecked Sendable {
     ) {
         self.options = options
         self.channel = channel
+        wishes = (channel as? BatchChannel)?.wishes
         self.filters = filters
         self.daemonFilters = daemonFilters
         self.environment = environment
@@ -126,6 +134,7 @@ public final class Session: @unchecked Sendable {
     func exchangeVersions() throws(TransferFailure) {
         try openConversion()
         let own = options.protocolVersion
+        try refuseForcedChoices()
         if let known = environment.handshakeVersion {
             remoteVersion = known
         } else {
@@ -135,6 +144,11 @@ public final class Session: @unchecked Sendable {
             remoteVersion = try reader.int32()
         }
         protocolVersion = min(advertisedVersion(own), remoteVersion)
+        try checkProtocolVersion()
+    }
+
+    /// Checks the version agreed on and makes it known to the streams.
+    func checkProtocolVersion() throws(TransferFailure) {
         if remoteVersion < ProtocolVersion.oldest || remoteVersion > 40 {
             throw fail(
                 .protocolIncompatible, "protocol version mismatch -- is your shell clean?",
@@ -222,7 +236,7 @@ public final class Session: @unchecked Sendable {
         try startFraming()
     }
 
-    private func checkOptionsAgainstProtocol() throws(TransferFailure) {
+    func checkOptionsAgainstProtocol() throws(TransferFailure) {
         let version = protocolVersion
         if version < 30 && options.append == .append { options.append = .verify }
         if options.deleteMode == .unspecified { options.deleteMode = version < 30 ? .before : .during }

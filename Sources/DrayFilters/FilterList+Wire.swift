@@ -39,6 +39,15 @@ extension FilterList {
         return texts
     }
 
+    /// The rules as lines of the script that applies a batch file: those of both sides, without the built-in ones of CVS.
+    public func encodeForScript(protocolVersion: Int32) -> [Bytes] {
+        rules.filter { !$0.flags.contains(.cvs) || $0.flags.contains(.perDirectory) }.map { rule in
+            let old = rule.flags.contains(.include) ? Bytes("+ ") : Bytes("- ")
+            let prefix = protocolVersion >= 29 ? modernPrefix(rule, protocolVersion, false) ?? old : old
+            return prefix + rule.pattern + (rule.flags.contains(.directoryOnly) ? Bytes("/") : [])
+        }
+    }
+
     private func encode(
         _ rules: [FilterRule], _ version: Int32, _ amSender: Bool, into texts: inout [Bytes]
     ) throws(TransferFailure) {

@@ -1,3 +1,5 @@
+import DrayWire
+
 /// One row of the matrix: options, and what about the output is comparable.
 struct OptionSet: Sendable, CustomStringConvertible {
     var options: [String]
@@ -31,7 +33,17 @@ struct OptionSet: Sendable, CustomStringConvertible {
         hasMetadata = metadata
     }
 
-    static let all: [OptionSet] = plain + metadata
+    static let all = (plain + metadata).filter(\.isPossible)
+
+    /// Whether this build has the compressor that is named.
+    private var isPossible: Bool {
+        options.allSatisfy { word in
+            guard word.hasPrefix("--zc="), let method = CompressionMethod(rawValue: String(word.dropFirst(5))) else {
+                return true
+            }
+            return method.isAvailable
+        }
+    }
 
     private static let plain: [OptionSet] = [
         OptionSet("-a", quick: true),
@@ -143,6 +155,25 @@ struct OptionSet: Sendable, CustomStringConvertible {
         OptionSet("-aHR", source: "./dir", unordered: true),
         OptionSet("-aHu --existing", unordered: true),
         OptionSet("-aHb", unordered: true),
+        OptionSet("-az", quick: true),
+        OptionSet("-az --no-W"),
+        OptionSet("-azz --no-W", quick: true),
+        OptionSet("-az --no-i-r --no-W --zl=9"),
+        OptionSet("-a --zc=zlib --no-W", quick: true),
+        OptionSet("-a --zc=zlib --no-W --protocol=30 -B100000"),
+        OptionSet("-a --zc=zlib --zl=1 --inplace --no-W"),
+        OptionSet("-a --zc=zlib --zl=0"),
+        OptionSet("-a --zc=lz4 --no-W", quick: true),
+        OptionSet("-a --zc=zstd --zl=19 --no-W"),
+        OptionSet("-a --zc=zstd --zt=2"),
+        OptionSet("-a --zc=none --no-W"),
+        OptionSet("-aH --zl=1 -I --no-W", unordered: true),
+        OptionSet("-az --inplace --no-W"),
+        OptionSet("-azS --no-W"),
+        OptionSet("-az --append"),
+        OptionSet("-az --append-verify", unordered: true),
+        OptionSet("-az --skip-compress=gz/o"),
+        OptionSet("-azv --debug=nstr"),
         OptionSet("-a --no-o --no-g --no-p --no-t"),
         OptionSet("-a --temp-dir=/tmp"),
         OptionSet("-a --link-dest=../../source", quick: true),

@@ -46,6 +46,7 @@ public struct OptionParser: Sendable {
         if words.contains(Bytes("--daemon")) && !context.fromNetwork {
             return try DaemonOptionParser.parse(words, environment: context.environment)
         }
+        state.client.words = words
         switch try scan(words) {
         case .finished: break
         case .text(let text): return .text(Bytes(text: text), toStandardError: false, .ok)

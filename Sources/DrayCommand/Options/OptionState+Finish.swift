@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayWire
 import Glibc
 
 extension OptionState {
@@ -16,6 +17,7 @@ extension OptionState {
         try resolveBackup()
         try resolvePartial()
         try resolveAlgorithms()
+        resolveBatch()
         resolveLevels()
         resolveFormats()
         options.omitDirTimes = omitDirTimes == true || (options.backup && options.backupDirectory == nil)
@@ -219,19 +221,37 @@ extension OptionState {
         }
         if let method = compressMethod {
             let name = method.displayText.lowercased()
-            if !["zstd", "lz4", "zlibx", "zlib", "none", "auto"].contains(name) { throw unknown("compress", name) }
+            if name != "auto" && CompressionMethod(name: method) == nil {
+                throw unknown("compress", method.displayText)
+            }
             options.compressChoice = name == "auto" ? nil : method
-            options.compress = name != "none" && (name != "auto" || compressCount > 0)
+        }
+        if let choice = options.compressChoice {
+            options.compress = CompressionMethod(name: choice) != CompressionMethod.none
         } else {
             options.compress = compressCount > 0 || options.compressLevel != nil
         }
         if options.compress { client.given.insert("compress") }
-        // The letter goes only where -z itself was typed.
-        client.compressLetter = compressMethod == nil ? compressCount > 0 : compressMethod == Bytes("zlib")
+        // The letter goes only where -z itself was typed, and with forced zlib.
+        client.compressLetter =
+            options.compressChoice.map { CompressionMethod(name: $0) == .zlib } ?? (compressCount > 0)
     }
 
     private func unknown(_ kind: String, _ name: String) -> TransferFailure {
         TransferFailure(.unsupported, lines: [Bytes(text: "unknown \(kind) name: \(name)")])
+    }
+
+    /// A dry run writes no batch, and a server takes only the word that its client writes one instead of the tree.
+    private mutating func resolveBatch() {
+        if options.dryRun {
+            client.writeBatch = nil
+            client.onlyWriteBatch = false
+        }
+        options.writesBatch = client.writeBatch != nil && !options.amServer
+        options.onlyWritesBatch = client.onlyWriteBatch
+        options.readsBatch = client.readBatch != nil && !options.amServer
+        // Nothing is to change but the batch file.
+        if client.onlyWriteBatch { options.dryRun = true }
     }
 
     // MARK: - Output

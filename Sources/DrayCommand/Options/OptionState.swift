@@ -228,7 +228,7 @@ struct OptionState: Sendable {
         case .protocolVersion: options.protocolVersion = Int32(clamping: number)
         case .checksumSeed: options.checksumSeed = Int32(clamping: number)
         case .compressLevel: options.compressLevel = number
-        case .compressThreads: client.compressThreads = max(0, number)
+        case .compressThreads: options.compressThreads = max(0, number)
         case .retries: client.retries = max(0, number)
         default: return false
         }

@@ -50,9 +50,12 @@ public struct ClientOptions: Sendable {
     public var readBatch: Bytes?
     public var writeBatch: Bytes?
     public var onlyWriteBatch = false
+    /// The open file of `--write-batch`, −1 before it is opened.
+    public var batchDescriptor: Int32 = -1
+    /// The command line as typed, program name excluded.
+    public var words: [Bytes] = []
     public var insecureLinks = false
     public var confineRoot: Bytes?
-    public var compressThreads: Int?
 
     // MARK: What was typed (server arguments depend on it)
     public var listOnlyGiven = false

@@ -8,8 +8,7 @@ import DrayCore
 enum UnsupportedOptions {
     /// Long names (as the option table has them first).
     static let names: Set<String> = [
-        "compress", "old-compress", "new-compress", "compress-level", "compress-threads",
-        "read-batch", "write-batch", "only-write-batch", "copy-as", "confine-root",
+        "copy-as", "confine-root",
     ]
     /// Oldest protocol that is spoken.
     static let oldestProtocol: Int32 = 27
@@ -17,7 +16,6 @@ enum UnsupportedOptions {
     /// Throws exit 4 for the first option in effect that is not carried out.
     static func check(_ command: ParsedCommand) throws(TransferFailure) {
         if let name = command.client.given.intersection(names).sorted().first { throw refusal("--" + name) }
-        if let choice = command.options.compressChoice, choice != Bytes("none") { throw refusal("--compress-choice") }
         if command.options.protocolVersion < oldestProtocol, command.options.protocolVersion >= 20 {
             throw refusal("--protocol=\(command.options.protocolVersion)")
         }

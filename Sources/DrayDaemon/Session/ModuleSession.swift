@@ -217,7 +217,8 @@ struct ModuleSession {
         }
         if module.ignoreErrors { options.ignoreErrors = true }
         if let noatime = module.openNoatime { options.openNoatime = noatime }
-        if module.dontCompress == Bytes("*") { options.compressLevel = 0 }
+        if module.dontCompress == Bytes("*") { options.compressesLeast = true }
+        options.compressThreads = min(options.compressThreads, Limits.daemonCompressThreads)
         if module.transferLogging || settings.logFormat != nil { options.logsItems = true }
         VerbosityCaps.apply(module.maxVerbosity, to: &options)
         guard root.hasInnerBoundary else { return }

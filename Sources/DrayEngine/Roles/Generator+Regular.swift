@@ -183,12 +183,14 @@ extension Generator {
             record.flags.insert(.xnameFollows)
         }
         if record.basisType != BasisType.destination { record.flags.insert(.basisTypeFollows) }
-        if options.dryRun {
+        if !redo { session.wishes?.request(ndx) }
+        if !options.requestsData {
             try record.write(ndx, to: writer)
             if options.hardLinks > 0 && entry.flags.contains(.hardLinked) { try finishHardLinks(ndx, list, entry) }
             return
         }
-        if case .destination = basis, options.backup, options.updatesInPlace, !redo, backupInPlace(list, entry, parent)
+        if case .destination = basis, options.backup, options.updatesInPlace, !redo, !options.dryRun,
+            backupInPlace(list, entry, parent)
         {
             record.basisType = BasisType.backup
             record.flags.insert(.basisTypeFollows)
@@ -198,7 +200,8 @@ extension Generator {
         noteRequested(ndx)
         try record.write(ndx, to: writer)
         try requestXattrs(record, ndx)
-        let whole = options.wholeFile ?? (options.isLocal && options.append == .off)
+        // Nobody reads the sums when the data comes from a batch file.
+        let whole = options.readsBatch || (options.wholeFile ?? (options.isLocal && options.append == .off))
         var status = FileStatus()
         guard descriptor >= 0, !whole || options.append != .off,
             FileSystem.status(descriptor: descriptor, &status) == 0,

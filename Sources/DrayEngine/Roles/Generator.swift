@@ -94,7 +94,7 @@ final class Generator {
                 try waitForReceiver()
             }
         } else {
-            try writer.ndx(Ndx.done)
+            try sendDone()
             requestsAllowed = true
             try drainRedo()
             while phasesDone < 1 { try waitForReceiver() }
@@ -107,17 +107,17 @@ final class Generator {
     private func finishPhases() throws(TransferFailure) {
         let version = session.protocolVersion
         let counts = options.deletes || options.force
-        try writer.ndx(Ndx.done)
-        if version >= 29 && !options.delayUpdates { try writer.ndx(Ndx.done) }
+        try sendDone()
+        if version >= 29 && !options.delayUpdates { try sendDone() }
         if version >= 31 && !deletesLate {
             if counts { try DeletionStatistics.write(deletedKinds, to: writer) }
-            if !options.delayUpdates { try writer.ndx(Ndx.done) }
+            if !options.delayUpdates { try sendDone() }
         }
         while phasesDone < 2 { try waitForReceiver() }
         if version >= 29 {
             if options.delayUpdates {
-                try writer.ndx(Ndx.done)
-                if version >= 31 && !deletesLate { try writer.ndx(Ndx.done) }
+                try sendDone()
+                if version >= 31 && !deletesLate { try sendDone() }
             }
             while phasesDone < 3 { try waitForReceiver() }
         }
@@ -127,7 +127,7 @@ final class Generator {
         if version >= 31 {
             if deletesLate {
                 if counts { try DeletionStatistics.write(deletedKinds, to: writer) }
-                try writer.ndx(Ndx.done)
+                try sendDone()
             }
             while phasesDone < 4 { try waitForReceiver() }
         }
@@ -141,8 +141,14 @@ final class Generator {
             all.deleted = deletedKinds
             all.deletionsSkipped = deletionsSkipped
         }
-        try writer.ndx(Ndx.done)
+        try sendDone()
         try writer.flush()
+    }
+
+    /// Ends a list or a phase.
+    private func sendDone() throws(TransferFailure) {
+        try writer.ndx(Ndx.done)
+        session.wishes?.ending()
     }
 
     // MARK: - Lists
@@ -167,6 +173,7 @@ final class Generator {
 
     private func walk(_ progress: Progress) throws(TransferFailure) {
         let segment = progress.segment
+        defer { session.wishes?.decided(below: segment.ndxStart + Int32(segment.count)) }
         requestsAllowed = session.incremental
         if options.hardLinks > 0 { links.prepare(segment, dropsSingles: !session.incremental) }
         let directoryIndices = session.incremental ? segment.directoryIndices() : []
@@ -247,7 +254,7 @@ final class Generator {
             open.removeFirst()
             links.forget(first.segment)
             if first.segment.parentDirectory >= 0 { touchUp(Int(first.segment.parentDirectory)) }
-            try writer.ndx(Ndx.done)
+            try sendDone()
         }
     }
 
@@ -298,7 +305,7 @@ final class Generator {
     }
 
     func noteRequested(_ ndx: Int32) {
-        if options.dryRun { return }
+        if !options.requestsData { return }
         inFlight += 1
         progress(for: ndx)?.outstanding += 1
     }

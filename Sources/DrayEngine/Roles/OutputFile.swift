@@ -35,13 +35,13 @@ final class OutputFile {
     /// Appends bytes; 0 or errno.
     @inline(__always)
     func write(_ bytes: UnsafeRawBufferPointer) -> Int32 {
-        offset += Int64(bytes.count)
-        if used == 0 && bytes.count >= Self.directSize { return put(bytes) }
         if used + bytes.count > buffer.count {
+            // Before the offset moves: what is buffered ends where these bytes begin.
             let code = flush()
             if code != 0 { return code }
-            if bytes.count >= Self.directSize { return put(bytes) }
         }
+        offset += Int64(bytes.count)
+        if used == 0 && bytes.count >= Self.directSize { return put(bytes) }
         (buffer.baseAddress! + used).copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
         used += bytes.count
         return 0

@@ -34,24 +34,19 @@ extension Receiver {
         }
         // Only what stands in the written file itself can stay where it is.
         let skipsMatches = inPlace && basisDescriptor >= 0 && !basisIsOther
-        while true {
-            let token = try reader.int32()
-            if token == 0 { break }
-            if token > 0 {
-                var left = Int(token)
+        try tokens.begin()
+        copying: while true {
+            switch try tokens.next() {
+            case .end: break copying
+            case .literal(let bytes):
                 literalSeen = true
-                statistics.literalData += Int64(token)
-                while left > 0 {
-                    let chunk = try reader.chunk(limit: left)
-                    left -= chunk.count
-                    hasher.update(chunk)
-                    let code = output.write(chunk)
-                    if code != 0 { throw writeFailure(list, entry, code) }
-                }
-                progress.advance(output.offset)
-                continue
+                statistics.literalData += Int64(bytes.count)
+                hasher.update(bytes)
+                let code = output.write(bytes)
+                if code != 0 { throw writeFailure(list, entry, code) }
+            case .block(let block):
+                try copyBlock(block, head, basisDescriptor, skipsMatches, list, entry)
             }
-            try copyBlock(-(token + 1), head, basisDescriptor, skipsMatches, list, entry)
             progress.advance(output.offset)
         }
         let (code, truncateCode) = output.finish(
@@ -97,10 +92,7 @@ extension Receiver {
         _ block: Int32, _ head: SumHead, _ basisDescriptor: Int32, _ skipsMatches: Bool, _ list: FileSegment,
         _ entry: FileEntry
     ) throws(TransferFailure) {
-        guard block >= 0 && block < head.count else {
-            throw session.fail(
-                .protocolIncompatible, "Invalid block index \(block) (count=\(head.count)) [\(reader.who)]")
-        }
+        try check(block, head)
         if basisDescriptor < 0 {
             throw session.fail(
                 .protocolIncompatible,
@@ -122,26 +114,36 @@ extension Receiver {
                     return output.write(raw)
                 }
                 if code != 0 { throw writeFailure(list, entry, code) }
+                try tokens.insertUnknown(length: length - done)
                 return
             }
             hasher.update(bytes)
+            if tokens.wantsMatches { try tokens.insert(bytes, at: done, of: length) }
             let code = stays ? output.skip(bytes.count) : output.write(bytes)
             if code != 0 { throw writeFailure(list, entry, code) }
             done += bytes.count
         }
     }
 
+    private func check(_ block: Int32, _ head: SumHead) throws(TransferFailure) {
+        if block < 0 || block >= head.count {
+            throw session.fail(
+                .protocolIncompatible, "Invalid block index \(block) (count=\(head.count)) [\(reader.who)]")
+        }
+    }
+
     /// Reads a reply whose data cannot be stored.
     func discard() throws(TransferFailure) {
         let head = try SumHead.read(from: reader, digestLength: session.transferChecksum.digestLength)
-        while true {
-            let token = try reader.int32()
-            if token == 0 { break }
-            if token > 0 {
-                try reader.skip(Int(token))
-            } else if -(token + 1) >= head.count {
-                throw session.fail(
-                    .protocolIncompatible, "Invalid block index \(-(token + 1)) (count=\(head.count)) [\(reader.who)]")
+        try tokens.begin()
+        reading: while true {
+            switch try tokens.next() {
+            case .end: break reading
+            case .literal(let bytes): statistics.literalData += Int64(bytes.count)
+            case .block(let block):
+                try check(block, head)
+                statistics.matchedData += Int64(head.length(ofBlock: block))
+                try tokens.insertUnknown(length: head.length(ofBlock: block))
             }
         }
         try reader.skip(session.transferChecksum.digestLength)

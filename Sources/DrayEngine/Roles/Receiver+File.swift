@@ -260,8 +260,10 @@ extension Receiver {
             return .failed(ndx)
         }
         entry.pointee.flags.insert(.sent)
+        if options.readsBatch { resendWanted.insert(ndx) }
+        let outlook = options.readsBatch ? "may" : "will"
         session.reporter.warning(
-            Bytes("WARNING: ") + shown + Bytes(text: " failed verification -- update \(kept) (will try again)."))
+            Bytes("WARNING: ") + shown + Bytes(text: " failed verification -- update \(kept) (\(outlook) try again)."))
         return .redo(ndx)
     }
 

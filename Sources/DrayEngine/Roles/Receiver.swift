@@ -26,9 +26,12 @@ final class Receiver {
     let output = OutputFile()
     let basis = BasisWindow()
     let hasher: StrongHasher
+    let tokens: TokenReader
     var statistics = TransferStatistics()
     let progress: ProgressMeter
-    private var phase = 0
+    private(set) var phase = 0
+    /// Files of a batch that failed verification and have not come again.
+    var resendWanted: Set<Int32> = []
     private let maxPhase: Int
     private let reportsItems: Bool
     /// Finished files that wait in the partial directory (`--delay-updates`), by index.
@@ -47,6 +50,7 @@ final class Receiver {
         cache = destination.makeCache()
         alternates = destination.makeAlternates()
         hasher = StrongHasher(session.transferChecksum, seed: session.checksumSeed)
+        tokens = TokenReader(reader, session.compression.method)
         progress = ProgressMeter(session: session, lists: lists)
         maxPhase = session.protocolVersion >= 29 ? 2 : 1
         reportsItems = options.logsItems && !options.amServer || options.logsItems && options.amDaemon
@@ -70,6 +74,7 @@ final class Receiver {
         while true {
             let ndx = try reader.ndx()
             if ndx == Ndx.done {
+                try awaitGenerator()
                 if session.incremental && !lists.isEmpty {
                     let remaining = lists.dropFirst()
                     if remaining { continue }
@@ -184,9 +189,10 @@ final class Receiver {
         }
         statistics.transferredFiles += 1
         statistics.transferredSize += entry.pointee.length
+        if session.wishes != nil, try !isWanted(ndx, list, entry) { return try discard() }
         if options.dryRun {
             report(list, entry.pointee, record, before: false)
-            return
+            return try takeDryData(ndx)
         }
         report(list, entry.pointee, record, before: true)
         let start = reader.bytesReceived

@@ -21,6 +21,9 @@ final class Sender {
     private let wholeHasher: StrongHasher
     private let blockHasher: BlockHasher
     private let matcher = DeltaMatcher()
+    private let tokens: TokenWriter
+    /// Where sum heads, data and file sums go: with `--only-write-batch` into the file alone.
+    private let dataWriter: WireWriter
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
     let name = NameBuffer()
     /// Long values delivered so far, by list and number.
@@ -41,6 +44,8 @@ final class Sender {
         blockHasher = BlockHasher(
             session.transferChecksum, seed: session.checksumSeed,
             seedFirst: session.hashesSeedFirst)
+        dataWriter = session.options.onlyWritesBatch ? session.recorder?.writer ?? writer : writer
+        tokens = TokenWriter(dataWriter, session.outgoingCompression)
         progress = ProgressMeter(session: session, lists: lists)
     }
 
@@ -70,7 +75,11 @@ final class Sender {
         }
         try writer.ndx(Ndx.done)
         publish()
-        if options.amServer { try writeStatistics() }
+        if options.amServer {
+            try writeStatistics(to: writer)
+        } else if let recorder = session.recorder {
+            try writeStatistics(to: recorder.writer)
+        }
         try goodbye()
         progress.finish()
     }
@@ -96,16 +105,16 @@ final class Sender {
         if options.amServer { try DeletionStatistics.write(kinds, to: writer) }
     }
 
-    private func writeStatistics() throws(TransferFailure) {
+    private func writeStatistics(to target: WireWriter) throws(TransferFailure) {
         let all = session.statistics.withLock { $0 }
         let received = reader.bytesReceived
         let sent = writer.bytesSent
-        try writer.varlong30(received, 3)
-        try writer.varlong30(sent, 3)
-        try writer.varlong30(all.totalSize, 3)
+        try target.varlong30(received, 3)
+        try target.varlong30(sent, 3)
+        try target.varlong30(all.totalSize, 3)
         if session.protocolVersion >= 29 {
-            try writer.varlong30(all.fileListBuildMilliseconds, 3)
-            try writer.varlong30(all.fileListTransferMilliseconds, 3)
+            try target.varlong30(all.fileListBuildMilliseconds, 3)
+            try target.varlong30(all.fileListTransferMilliseconds, 3)
         }
     }
 
@@ -177,7 +186,7 @@ final class Sender {
         if record.flags.contains(.isNew) { statistics.created.count(mode: list.mode(entry.pointee)) }
         statistics.transferredFiles += 1
         statistics.transferredSize += entry.pointee.length
-        if options.dryRun {
+        if !options.requestsData {
             report(list, entry.pointee, record, before: false)
             try record.write(ndx, to: writer)
             return
@@ -234,13 +243,13 @@ final class Sender {
         report(list, entry.pointee, record, before: true)
         try record.write(ndx, to: writer)
         if let wantedXattrs { try sendXattrs(wantedXattrs, list, entry.pointee) }
-        try head.write(to: writer)
-        let startBytes = writer.streamBytes
+        try head.write(to: dataWriter)
+        let startBytes = dataWriter.streamBytes
         progress.begin(ndx, list, entry.pointee, size: status.length)
         try sendData(descriptor, status.length, head, table, record, appending: appending, list, entry.pointee)
         progress.end()
         entry.pointee.flags.insert(.sent)
-        report(list, entry.pointee, record, before: false, data: writer.streamBytes - startBytes, sums: sumBytes)
+        report(list, entry.pointee, record, before: false, data: dataWriter.streamBytes - startBytes, sums: sumBytes)
     }
 
     /// Opens a source file; a link as last component is followed only in the modes that send what links point at, and in
@@ -332,20 +341,23 @@ final class Sender {
     }
 
     private struct TokenSink: DeltaSink {
-        let writer: WireWriter
+        let tokens: TokenWriter
         var literal: Int64 = 0
         var matched: Int64 = 0
         var meter: ProgressMeter
 
         mutating func literal(_ bytes: UnsafeRawBufferPointer) throws {
             literal += Int64(bytes.count)
-            try writer.literals(bytes)
+            try tokens.literals(bytes)
             meter.advance(literal + matched)
         }
         mutating func match(block: Int32, length: Int) throws {
             matched += Int64(length)
-            try writer.int32(-(block + 1))
+            try tokens.match(block: block, length: length)
             meter.advance(literal + matched)
+        }
+        mutating func matchedData(_ bytes: UnsafeRawBufferPointer) throws {
+            if tokens.wantsMatches { try tokens.insert(bytes) }
         }
     }
 
@@ -368,13 +380,16 @@ final class Sender {
                 source.left = length - offset
             }
         }
+        try tokens.begin(
+            blockLength: table == nil || length == 0 ? 0 : Int(head.blockLength), length: length,
+            lastBlockLength: head.count > 0 ? head.length(ofBlock: head.count - 1) : 0)
         if let table, length > 0 {
             let updating =
                 (record.basisType == BasisType.partialDirectory && session.flags.contains(.inplacePartialDirectory))
                 || (options.updatesInPlace
                     && (session.protocolVersion >= 29
                         ? record.basisType == BasisType.destination : !options.backup))
-            var sink = TokenSink(writer: writer, meter: progress)
+            var sink = TokenSink(tokens: tokens, meter: progress)
             do {
                 try matcher.run(
                     length: length, table: table, hasher: blockHasher, updatingBasis: updating, source: &source,
@@ -388,12 +403,12 @@ final class Sender {
         } else {
             while source.left > 0 {
                 let count = source.read(into: buffer)
-                try writer.literals(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+                try tokens.literals(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
                 statistics.literalData += Int64(count)
                 progress.advance(length - source.left)
             }
         }
-        try writer.int32(0)
+        try tokens.end()
         try sendWholeSum(source, list, entry)
     }
 
@@ -409,7 +424,7 @@ final class Sender {
             session.reporter.systemError(
                 .sender, Bytes("read errors mapping ") + full, source.errorCode == 0 ? ENODATA : source.errorCode)
         }
-        try writer.bytes(digest)
+        try dataWriter.bytes(digest)
     }
 
     // MARK: - --remove-source-files

@@ -1,4 +1,4 @@
-// Dray — choice of checksum (and compressor) between two peers.
+// Dray — choice of checksum and compressor between two peers.
 // Layer: Engine. Wire format: chapter 01 §5.4.
 // SPDX-License-Identifier: Apache-2.0
 
@@ -11,8 +11,19 @@ enum AlgorithmNegotiation {
     /// Checksums in rsync's order, strongest first.
     static let checksums = ["xxh128", "xxh3", "xxh64", "md5", "md4", "sha1", "none"]
 
+    /// What one side offers.
+    struct List {
+        /// `checksum` or `compress`.
+        let kind: String
+        var names: [String]
+        /// The environment has set it.
+        var isSet = false
+
+        var text: Bytes { Bytes(text: names.joined(separator: " ")) }
+    }
+
     /// Our list: the environment's (its client or server part) or the default; `none` is offered by servers only.
-    static func list(_ defaults: [String], environment: Bytes?, amServer: Bool) -> [String] {
+    static func list(_ kind: String, _ defaults: [String], environment: Bytes?, amServer: Bool) -> List {
         if let environment {
             let parts = environment.split(separator: UInt8(ascii: "&"), maxSplits: 1)
             let part = parts.count == 2 ? (amServer ? parts[1] : parts[0]) : (parts.first ?? [])
@@ -24,10 +35,10 @@ enum AlgorithmNegotiation {
                     let name = lower == "xxhash" ? "xxh64" : lower
                     if defaults.contains(name) && !list.contains(name) { list.append(name) }
                 }
-                return list.isEmpty ? ["INVALID"] : list
+                return List(kind: kind, names: list.isEmpty ? ["INVALID"] : list, isSet: true)
             }
         }
-        return amServer ? defaults : defaults.filter { $0 != "none" }
+        return List(kind: kind, names: amServer ? defaults : defaults.filter { $0 != "none" })
     }
 
     /// The winner. A server takes the first name of the client's list that it accepts, a client its own first name that
@@ -37,13 +48,16 @@ enum AlgorithmNegotiation {
         return amServer ? peerNames.first { own.contains($0) } : own.first { peerNames.contains($0) }
     }
 
-    static func failure(kind: String, own: [String], peer: Bytes, amServer: Bool) -> TransferFailure {
-        if amServer { return TransferFailure(.unsupported) }
+    static func failure(_ own: List, peer: Bytes, amServer: Bool, isSilent: Bool) -> TransferFailure {
+        // A peer that negotiates comes to the same end and says so.
+        if amServer && isSilent { return TransferFailure(.unsupported) }
+        let peerName = amServer ? "Client" : "Server"
+        let ownName = amServer ? "Server" : "Client"
         return TransferFailure(
             .unsupported,
             lines: [
-                Bytes(text: "Failed to negotiate a \(kind) choice."), Bytes("Server list: ") + peer,
-                Bytes(text: "Client list: \(own.joined(separator: " "))"),
+                Bytes(text: "Failed to negotiate a \(own.kind) choice."), Bytes(text: "\(peerName) list: ") + peer,
+                Bytes(text: "\(ownName) list: \(own.names.joined(separator: " "))"),
             ])
     }
 }

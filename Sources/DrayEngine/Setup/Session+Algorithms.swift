@@ -1,5 +1,5 @@
-// Dray — which algorithms a session uses.
-// Layer: Engine. Behaviour: chapter 01 §5.4.
+// Dray — which checksums and which compressor a session uses.
+// Layer: Engine. Behaviour: chapter 01 §5.3, §5.4.
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
@@ -7,52 +7,176 @@ import DrayDelta
 import DrayWire
 
 extension Session {
+    /// Chooses the algorithms; both lists are written before the peer's are read.
     func chooseAlgorithms() throws(TransferFailure) {
         let fallback: ChecksumAlgorithm = protocolVersion >= 30 ? .md5 : .md4Old
         transferChecksum = fallback
         fileChecksum = protocolVersion >= 30 ? .md5 : .md4
-        if let choice = options.checksumChoice {
-            let names = choice.split(separator: UInt8(ascii: ","), maxSplits: 1).map {
-                String(decoding: $0, as: UTF8.self)
-            }
-            transferChecksum = try forced(names[0], fallback)
-            fileChecksum = try forced(names.count > 1 ? names[1] : names[0], fallback == .md4Old ? .md4 : fallback)
-            if options.checksum && fileChecksum == .none {
-                throw fail(.unsupported, "Invalid checksum-choice for --checksum: none (0)")
-            }
-            if transferChecksum == .none { options.wholeFile = true }
-            if options.amServer { try writer.flush() }
-            return
+        let negotiatesChecksum = try !takeForcedChecksums(fallback)
+        let negotiatesCompressor = try !takeForcedCompressor()
+        let checksums = negotiatesChecksum ? ownChecksums : nil
+        let compressors = negotiatesCompressor ? ownCompressors : nil
+        if flags.contains(.varintFlistFlags) {
+            if let checksums { try writer.vstring(checksums.text) }
+            if let compressors { try writer.vstring(compressors.text) }
         }
-        guard flags.contains(.varintFlistFlags) else {
-            if options.amServer { try writer.flush() }
-            return
-        }
-        let own = AlgorithmNegotiation.list(
-            AlgorithmNegotiation.checksums, environment: environment.checksumList, amServer: options.amServer)
-        try writer.vstring(Bytes(text: own.joined(separator: " ")))
         try writer.flush()
-        let peer: Bytes
-        do throws(TransferFailure) {
-            peer = try reader.vstring(bufferSize: Limits.negotiationString + 1)
-        } catch {
-            // An over-long list ends the negotiation, not the protocol.
-            if error.code != .protocolIncompatible { throw error }
-            throw TransferFailure(.unsupported, lines: error.lines)
+        for list in [checksums, compressors].compactMap(\.self) {
+            tellDetails("Client \(list.kind) list (on client): \(list.names.joined(separator: " "))")
         }
-        guard let name = AlgorithmNegotiation.winner(own: own, peer: peer, amServer: options.amServer),
-            let algorithm = ChecksumAlgorithm(name: Bytes(text: name))
-        else { throw AlgorithmNegotiation.failure(kind: "checksum", own: own, peer: peer, amServer: options.amServer) }
-        transferChecksum = algorithm
-        fileChecksum = algorithm
+        let checksum = try checksums.map { list throws(TransferFailure) in
+            try winner(list, implied: protocolVersion >= 30 ? "md5" : "md4")
+        }
+        let compressor = try compressors.map { list throws(TransferFailure) in try winner(list, implied: "zlib") }
+        let isNegotiated = flags.contains(.varintFlistFlags) ? "negotiated " : ""
+        if let checksum {
+            if flags.contains(.varintFlistFlags), let algorithm = ChecksumAlgorithm(name: Bytes(text: checksum)) {
+                transferChecksum = algorithm
+                fileChecksum = algorithm
+            }
+            tell("Client \(isNegotiated)checksum: \(checksum)")
+        }
         if transferChecksum == .none { options.wholeFile = true }
+        if let compressor, let method = CompressionMethod(name: Bytes(text: compressor)) {
+            setCompression(method)
+            if method != .none { tell("Client \(isNegotiated)compress: \(described(compressor))") }
+        } else if let choice = options.compressChoice, CompressionMethod(name: choice) != CompressionMethod.none {
+            tell("Client compress: \(described(choice.displayText))")
+        }
     }
 
-    func forced(_ name: String, _ automatic: ChecksumAlgorithm) throws(TransferFailure) -> ChecksumAlgorithm {
+    /// The algorithms of a batch file: those that a writer of batches offers, unless the command says otherwise.
+    func chooseRecordedAlgorithms() throws(TransferFailure) {
+        let fallback: ChecksumAlgorithm = protocolVersion >= 30 ? .md5 : .md4Old
+        transferChecksum = fallback
+        fileChecksum = protocolVersion >= 30 ? .md5 : .md4
+        _ = try takeForcedChecksums(fallback)
+        guard options.compress else { return }
+        if try !takeForcedCompressor() { setCompression(.zlib) }
+    }
+
+    // MARK: - Forced choices
+
+    /// Applies `--checksum-choice`; false if there is none.
+    private func takeForcedChecksums(_ fallback: ChecksumAlgorithm) throws(TransferFailure) -> Bool {
+        guard let choice = options.checksumChoice else { return false }
+        let names = choice.split(separator: UInt8(ascii: ","), maxSplits: 1).map {
+            String(decoding: $0, as: UTF8.self)
+        }
+        transferChecksum = try forced(names[0], fallback)
+        fileChecksum = try forced(names.count > 1 ? names[1] : names[0], fallback == .md4Old ? .md4 : fallback)
+        if options.checksum && fileChecksum == .none {
+            throw fail(.unsupported, "Invalid checksum-choice for --checksum: none (0)")
+        }
+        tell("Client checksum: \(choice.displayText)")
+        return true
+    }
+
+    private func forced(_ name: String, _ automatic: ChecksumAlgorithm) throws(TransferFailure) -> ChecksumAlgorithm {
         if name.lowercased() == "auto" { return automatic }
         guard let algorithm = ChecksumAlgorithm(name: Bytes(text: name)),
             AlgorithmNegotiation.checksums.contains(algorithm.name.description)
         else { throw fail(.unsupported, "unknown checksum name: \(name)") }
         return algorithm
+    }
+
+    /// Applies `--compress-choice`; true also when nothing is to be compressed.
+    private func takeForcedCompressor() throws(TransferFailure) -> Bool {
+        guard let choice = options.compressChoice else { return !options.compress }
+        guard let method = CompressionMethod(name: choice) else {
+            throw TransferFailure(.unsupported, lines: [Bytes("unknown compress name: ") + choice])
+        }
+        setCompression(method)
+        return true
+    }
+
+    /// A server whose list was set by its administrator accepts nothing else.
+    func refuseForcedChoices() throws(TransferFailure) {
+        guard options.amServer else { return }
+        if let choice = options.checksumChoice {
+            let own = ownChecksums
+            let names = choice.split(separator: UInt8(ascii: ",")).compactMap { ChecksumAlgorithm(name: Bytes($0)) }
+            if own.isSet && names.contains(where: { !own.names.contains($0.name.description) }) {
+                throw refusal("checksum", choice)
+            }
+        }
+        if let choice = options.compressChoice, let method = CompressionMethod(name: choice) {
+            let own = ownCompressors
+            if own.isSet && !own.names.contains(method.rawValue) { throw refusal("compress", choice) }
+        }
+    }
+
+    private func refusal(_ option: String, _ typed: Bytes) -> TransferFailure {
+        TransferFailure(
+            .unsupported,
+            lines: [Bytes(text: "Your --\(option)-choice value (") + typed + Bytes(") was refused by the server.")],
+            role: .server)
+    }
+
+    private func setCompression(_ method: CompressionMethod) {
+        let level = method.level(wanted: options.compressLevel)
+        compression = Compression(level == nil ? .none : method, level: level ?? 0, threads: options.compressThreads)
+    }
+
+    /// What this side compresses with: a daemon may be told to spend no effort on it.
+    var outgoingCompression: Compression {
+        var outgoing = compression
+        outgoing.compressesMatches = options.writesBatch
+        if options.compressesLeast { outgoing.level = outgoing.method.leastLevel }
+        return outgoing
+    }
+
+    // MARK: - Lists
+
+    private var ownChecksums: AlgorithmNegotiation.List {
+        if options.writesBatch {
+            return AlgorithmNegotiation.List(kind: "checksum", names: [protocolVersion >= 30 ? "md5" : "md4"])
+        }
+        return AlgorithmNegotiation.list(
+            "checksum", AlgorithmNegotiation.checksums, environment: environment.checksumList,
+            amServer: options.amServer)
+    }
+
+    private var ownCompressors: AlgorithmNegotiation.List {
+        if options.writesBatch { return AlgorithmNegotiation.List(kind: "compress", names: ["zlib"]) }
+        return AlgorithmNegotiation.list(
+            "compress", CompressionMethod.available.map(\.rawValue), environment: environment.compressList,
+            amServer: options.amServer)
+    }
+
+    /// Reads the peer's list and picks; a peer that sends none has `implied`, which our own list may still rule out.
+    private func winner(
+        _ own: AlgorithmNegotiation.List, implied: String
+    ) throws(TransferFailure) -> String {
+        var peer = Bytes(text: implied)
+        if flags.contains(.varintFlistFlags) {
+            do throws(TransferFailure) {
+                peer = try reader.vstring(bufferSize: Limits.negotiationString + 1)
+            } catch {
+                // An over-long list ends the negotiation, not the protocol.
+                if error.code != .protocolIncompatible { throw error }
+                throw TransferFailure(.unsupported, lines: error.lines)
+            }
+        }
+        tellDetails("Server \(own.kind) list (on client): \(peer.displayText)")
+        guard let name = AlgorithmNegotiation.winner(own: own.names, peer: peer, amServer: options.amServer) else {
+            throw AlgorithmNegotiation.failure(
+                own, peer: peer, amServer: options.amServer, isSilent: flags.contains(.varintFlistFlags))
+        }
+        return name
+    }
+
+    // MARK: - --debug=nstr
+
+    private func described(_ name: String) -> String {
+        compression.method == .none ? "none (level 0)" : "\(name) (level \(compression.level))"
+    }
+
+    private func tell(_ line: String) {
+        if !options.amServer && options.debug[.nstr] >= 1 { reporter.info(line) }
+    }
+
+    private func tellDetails(_ line: String) {
+        if !options.amServer && options.debug[.nstr] >= 2 { reporter.info(line) }
     }
 }
