@@ -400,7 +400,8 @@ extension Receiver {
             _ = FileSystem.status(descriptor: copy, &now)
             destination.setAttributes(
                 directory: parent, name: name.cString(base), descriptor: copy, list: list, entry: entry,
-                mode: status.mode, status: &now, choice: .exactTime, role: .receiver)
+                mode: status.mode, status: &now, choice: .exactTime,
+                basis: AttributeTarget(descriptor: source), role: .receiver)
         }
         _ = FileSystem.close(copy)
         temporary.withUnsafeBufferPointer { pointer in
