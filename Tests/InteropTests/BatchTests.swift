@@ -11,7 +11,8 @@ extension Interop {
         ]
 
         /// A writer of `cell` with the batch option `word`; returns the bytes of the file.
-        private func write(_ cell: Cell, _ word: String, _ options: [String], in work: String, peers: MatrixPeers) throws
+        private func write(_ cell: Cell, _ word: String, _ options: [String], in work: String, peers: MatrixPeers)
+            throws
             -> (bytes: [UInt8], script: [UInt8], result: ProcessResult)
         {
             try prepare(work)
@@ -59,7 +60,7 @@ extension Interop {
             let options = text.split(separator: " ").map(String.init)
             // The order of requests is a matter of timing with incremental lists and with hard links.
             let isOrdered = text.contains("no-i-r") && !text.contains("H")
-            for cell in Interop.isFull ? Cell.all : Cell.few {
+            for cell in (Interop.isFull ? Cell.all : Cell.few) where cell.connection == .shell {
                 // Compatibility: rsync loses its decompressor when a pull that only writes a batch skips matched data.
                 if word == "only-write-batch" && cell.direction == .pull && text.contains("z") { continue }
                 let wanted = try write(cell.reference, word, options, in: work, peers: peers)
