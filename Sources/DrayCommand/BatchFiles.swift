@@ -5,6 +5,7 @@
 import DrayCore
 import DrayDaemon
 import DrayEngine
+import DrayFiles
 import DrayFilters
 import Glibc
 
