@@ -24,7 +24,9 @@ final class ReceivedNames: NameJudge {
         var implied: ImpliedNames?
         if options.oldArguments == 0 && options.filesFromHost == nil && !requested.isEmpty {
             var settings = ImpliedNames.Settings()
-            settings.isDaemon = session.environment.handshakeVersion != nil
+            // Names of a list do not begin with a module.
+            settings.isDaemon =
+                session.environment.handshakeVersion != nil && session.environment.filesFromForPeer == nil
             settings.relative = options.relative
             settings.recursive = options.recursive
             settings.dirs = options.dirs || options.listOnly

@@ -110,7 +110,7 @@ public final class TerminalSink: TransferEventSink {
     public func handle(_ event: TransferEvent) {
         state.withLock { state in
             switch event {
-            case .message(let level, let text): message(level, text, &state)
+            case .message(let level, let text): message(level, text, &state, isOneLine: true)
             case .remoteMessage(let code, let text): message(Self.level(code), text, &state)
             case .fileListStarted(let incremental): listStarted(incremental, &state)
             case .fileListProgress(let count): listProgress(count, &state)
@@ -159,9 +159,10 @@ public final class TerminalSink: TransferEventSink {
 
     // MARK: - Texts
 
-    private func message(_ level: MessageLevel, _ text: Bytes, _ state: inout State) {
+    /// - Parameter isOneLine: a line of this program, where line ends inside belong to a name.
+    private func message(_ level: MessageLevel, _ text: Bytes, _ state: inout State, isOneLine: Bool = false) {
         switch level {
-        case .info: info(text, &state)
+        case .info: info(text, &state, isOneLine: isOneLine)
         case .log: log?.write(text)
         case .warning, .error, .errorTransfer:
             if level != .warning { state.lastError = text }
@@ -170,7 +171,7 @@ public final class TerminalSink: TransferEventSink {
             }
             closeLine(&state)
             flush(&state)
-            writeAll(configuration.standardError, escaped(text))
+            writeAll(configuration.standardError, isOneLine ? OutputEscaping.escape(text, charset) : escaped(text))
             log?.write(text)
         }
     }

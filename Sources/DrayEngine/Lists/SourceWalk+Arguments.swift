@@ -120,7 +120,10 @@ extension SourceWalk {
             session.reporter.noteIOError(.general)
         }
         session.reporter.systemError(
-            .sender, Bytes("link_stat ") + session.fullName(directory.appendingComponent(name)) + Bytes(" failed"), code
+            .sender,
+            Bytes("link_stat ")
+                + session.fullName(name.first == UInt8(ascii: "/") ? name : directory.appendingComponent(name))
+                + Bytes(" failed"), code
         )
     }
 

@@ -140,13 +140,17 @@ extension Generator {
     @discardableResult
     func deleteItem(
         _ parent: Int32, _ itemName: Bytes, _ path: Bytes, _ status: FileStatus, device: UInt64,
-        isMakingRoom: Bool = false, isLimited: Bool = true
+        isMakingRoom: Bool = false, isLimited: Bool = true, isNested: Bool = false
     ) throws(TransferFailure) -> Bool {
         if status.isDirectory {
             if !(try emptyDirectory(
                 parent, itemName, path, device: device, isMakingRoom: isMakingRoom, isLimited: isLimited))
             {
                 session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
+                // Compatibility: below the directory that was to go, each one that stays counts as skipped too.
+                if isNested, isLimited, let limit = options.maxDelete, deletionCount >= max(0, limit) {
+                    deletionsSkipped += 1
+                }
                 return false
             }
         }
@@ -244,7 +248,7 @@ extension Generator {
         for extra in extras {
             if !(try deleteItem(
                 descriptor, extra.name, path.appendingComponent(extra.name), extra.status, device: device,
-                isLimited: isLimited))
+                isLimited: isLimited, isNested: true))
             {
                 isEmpty = false
             }
