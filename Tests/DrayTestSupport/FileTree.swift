@@ -163,7 +163,7 @@ extension FileTree {
             try file("times/\(name)", Self.noise(50, seed: 23), time: Int64(time))
         }
         try file("times/2106", Self.noise(50, seed: 24), time: 4_294_967_296)
-        try file(bytes: Array("times/2400".utf8), Self.noise(50, seed: 25), time: 13_569_465_600, nanoseconds: 1)
+        try file(bytes: Array("times/2486".utf8), Self.noise(50, seed: 25), time: 16_299_999_999, nanoseconds: 1)
         var zeros = Self.noise(4_096, seed: 26)
         zeros += [UInt8](repeating: 0, count: 200_000)
         zeros += Self.noise(10, seed: 27) + [UInt8](repeating: 0, count: 70_000)

@@ -86,8 +86,7 @@ extension Interop {
             let list = scratch.path + "/list"
             let names = "a/b/c/x\nd/\n#c\n\na/f/./g\r\nlink/g/z\nnone/such\n./a/top\n../escape\n/a/b"
             try FileTree(scratch.path).file("list", Array(names.utf8))
-            try FileTree(scratch.path).file(
-                "list0", Array(names.map { $0 == "\n" ? "\0" : $0 }.map(String.init).joined().utf8))
+            try FileTree(scratch.path).file("list0", names.utf8.map { $0 == 0x0a ? 0 : $0 })
             let destination = scratch.path + "/destination/"
             for extra in [[], ["--no-R"], ["-r"], ["-s"], ["--from0"]] {
                 let options = ["-lti", "--protocol=\(version)"] + extra

@@ -110,7 +110,7 @@ public final class TerminalSink: TransferEventSink {
     public func handle(_ event: TransferEvent) {
         state.withLock { state in
             switch event {
-            case .message(let level, let text): message(level, text, &state, isOneLine: true)
+            case .message(let level, let text): message(level, text, &state)
             case .remoteMessage(let code, let text): message(Self.level(code), text, &state)
             case .fileListStarted(let incremental): listStarted(incremental, &state)
             case .fileListProgress(let count): listProgress(count, &state)
@@ -159,10 +159,10 @@ public final class TerminalSink: TransferEventSink {
 
     // MARK: - Texts
 
-    /// - Parameter isOneLine: a line of this program, where line ends inside belong to a name.
-    private func message(_ level: MessageLevel, _ text: Bytes, _ state: inout State, isOneLine: Bool = false) {
+    /// Each message is one line, of this side or the other: line ends inside belong to a name.
+    private func message(_ level: MessageLevel, _ text: Bytes, _ state: inout State) {
         switch level {
-        case .info: info(text, &state, isOneLine: isOneLine)
+        case .info: info(text, &state, isOneLine: true)
         case .log: log?.write(text)
         case .warning, .error, .errorTransfer:
             if level != .warning { state.lastError = text }
@@ -171,7 +171,7 @@ public final class TerminalSink: TransferEventSink {
             }
             closeLine(&state)
             flush(&state)
-            writeAll(configuration.standardError, isOneLine ? OutputEscaping.escape(text, charset) : escaped(text))
+            writeAll(configuration.standardError, OutputEscaping.escape(text, charset))
             log?.write(text)
         }
     }
