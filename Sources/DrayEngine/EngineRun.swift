@@ -147,7 +147,11 @@ final class SideRun {
             failure.code = code
         }
         if failure.role == nil { failure.role = role }
-        session.reporter.failure(failure, role: role)
+        // Both halves of a local copy refuse the same options: it is said once.
+        let isSaidElsewhere =
+            failure.code == .protocolIncompatible && session.options.isLocal && session.options.amServer
+            && !session.writer.isFramed
+        if !isSaidElsewhere { session.reporter.failure(failure, role: role) }
         announce(failure)
         if let receiverThread {
             // The peer answers or closes; afterwards nothing may hold the reader back.

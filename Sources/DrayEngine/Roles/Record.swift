@@ -105,7 +105,9 @@ extension FileSegment {
         let attributes = attributes(entry)
         var flags = flags
         // Older peers do not say whether they can set a symlink's time: it counts as not set.
-        if protocolVersion < 30 && flags.contains(.reportTime) && attributes.mode & FileType.mask == FileType.symlink {
+        if (sending && protocolVersion < 30 || protocolVersion < 29) && flags.contains(.reportTime)
+            && attributes.mode & FileType.mask == FileType.symlink
+        {
             flags.insert(.reportTimeFail)
         }
         return ItemReport(
