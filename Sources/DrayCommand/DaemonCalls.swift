@@ -5,6 +5,7 @@
 import DrayCore
 import DrayDaemon
 import DrayEngine
+import DrayFiles
 import DrayTransport
 import Glibc
 
@@ -62,6 +63,10 @@ enum DaemonCalls {
         request.arguments = Self.options(of: vector.visible)
         if let secluded = vector.secluded { request.secludedArguments = Self.options(of: secluded) }
         request.paths = paths
+        if request.secludedArguments != nil, let conversion = try RsyncCommand.conversion(command) {
+            request.secludedArguments = request.secludedArguments?.map { conversion.toWire(message: $0) }
+            request.paths = paths.map { conversion.toWire(message: $0) }
+        }
         request.protocolVersion = command.options.protocolVersion
         request.showsMotd = command.client.motd
         if let file = command.client.earlyInput { request.earlyInput = try DaemonClientHandshake.readEarlyInput(file) }

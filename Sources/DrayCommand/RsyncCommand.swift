@@ -86,11 +86,8 @@ struct RsyncCommand {
             command.options.wholeFile =
                 command.options.wholeFile ?? (command.options.append == .off && !command.options.writesBatch)
         }
-        if let charset = command.options.iconv {
-            // Nothing is started for names that cannot be converted.
-            let own = charset.split(separator: UInt8(ascii: ","), maxSplits: 1, omittingEmptySubsequences: false)[0]
-            _ = try CharacterConversion(local: Bytes(own))
-        }
+        // Nothing is started for names that cannot be converted.
+        _ = try Self.conversion(command)
         command.options.announcesExtensions =
             withClientExtensions || !(environmentValue("DRAY_EXTENSIONS") ?? []).isEmpty
         try openBatch(&command, operands)
@@ -106,6 +103,13 @@ struct RsyncCommand {
         }
         finishClient(code, command, sink)
         return code
+    }
+
+    /// `--iconv` of a client; nil without.
+    static func conversion(_ command: ParsedCommand) throws(TransferFailure) -> CharacterConversion? {
+        guard let charset = command.options.iconv else { return nil }
+        let own = charset.split(separator: UInt8(ascii: ","), maxSplits: 1, omittingEmptySubsequences: false)[0]
+        return try CharacterConversion(local: Bytes(own))
     }
 
     func makeSink(_ command: ParsedCommand) -> TerminalSink {
@@ -175,7 +179,7 @@ struct RsyncCommand {
             serverArguments: vector.visible)
         if command.options.debug[.cmd] > 0 { sink.handle(.message(.info, Self.commandLine(words))) }
         let (channel, child) = try RemoteShell.spawn(arguments: words)
-        if let bytes = vector.secludedBytes { try? channel.write(bytes) }
+        if let bytes = vector.secludedBytes(try Self.conversion(command)) { try? channel.write(bytes) }
         let code = try runSession(command, operands, channel, SessionEnvironment(), sink, signals)
         channel.closeWriting()
         return Self.finalCode(code, child)
@@ -242,7 +246,10 @@ struct RsyncCommand {
         let channel = PipeChannel.standardStreams()
         var command = parsed
         if parsed.awaitsSecludedArguments {
-            let words = try SecludedArguments.read(from: channel)
+            var words = try SecludedArguments.read(from: channel)
+            if let conversion = try Self.conversion(parsed) {
+                words = words.map { conversion.fromWire(message: $0) }
+            }
             guard case .run(let complete) = try parser.parseSecluded(words) else { return .syntax }
             command = complete
             if command.options.amSender { command.operands = SecludedArguments.expanded(command.operands) }

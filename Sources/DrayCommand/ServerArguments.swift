@@ -4,6 +4,7 @@
 
 import DrayCore
 import DrayEngine
+import DrayFiles
 
 /// Builds `--server …` from the client's options.
 public struct ServerArguments: Sendable, Equatable {
@@ -37,10 +38,15 @@ public struct ServerArguments: Sendable, Equatable {
     }
 
     /// The bytes that carry the secluded words: program name, words, an empty one, all NUL-terminated.
-    public var secludedBytes: Bytes? {
+    ///
+    /// - Parameter conversion: `--iconv`: the words travel in the character set of the wire.
+    public func secludedBytes(_ conversion: CharacterConversion? = nil) -> Bytes? {
         guard let secluded else { return nil }
         var bytes = Bytes("rsync") + [0]
-        for word in secluded { bytes += (word.isEmpty ? Bytes(".") : word) + [0] }
+        for word in secluded {
+            let wire = conversion?.toWire(message: word) ?? word
+            bytes += (wire.isEmpty ? Bytes(".") : wire) + [0]
+        }
         return bytes + [0]
     }
 

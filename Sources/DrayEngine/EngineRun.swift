@@ -272,7 +272,7 @@ final class SideRun {
         let walk = SourceWalk(session: session)
         let base = sources.first ?? Bytes(".")
         if session.takesNamesFromPeer {
-            try walk.sendFirstList(NameSource(session.reader), base: base)
+            try walk.sendFirstList(NameSource(session.reader, session.nameListConversion), base: base)
             if session.protocolVersion < 31 && (!session.options.amServer || session.clientFrames) {
                 session.reader.startFraming()
             }
@@ -291,7 +291,10 @@ final class SideRun {
         let listReceiver = try ListReceiver(session: session, judge: judge)
         if let names = session.environment.filesFromForPeer {
             let stream = NameStream(
-                session, NameStream.wireForm(names, nulSeparated: session.options.fromZero))
+                session,
+                NameStream.wireForm(
+                    session.nameListConversion?.toWire(message: names) ?? names,
+                    nulSeparated: session.options.fromZero))
             session.reader.beforeWaiting = nil
             try stream.start()
             do throws(TransferFailure) { try listReceiver.receiveFirst() } catch {

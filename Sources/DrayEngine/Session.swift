@@ -199,6 +199,9 @@ public final class Session: @unchecked Sendable {
         reporter.convert(with: conversion)
     }
 
+    /// For the names of `--files-from`: converted when arguments are (`--secluded-args`).
+    var nameListConversion: CharacterConversion? { options.secludedArguments ? conversion : nil }
+
     /// Whether symlink targets are converted: both sides must be able to.
     var convertsTargets: Bool {
         guard conversion != nil else { return false }

@@ -33,7 +33,7 @@ import Testing
         let command = try command("-s --suffix=a*b s h:d")
         let arguments = try ServerArguments(command.options, command.client, pushing: true, paths: [Bytes("d e")])
         #expect(arguments.visible.map(\.displayText) == ["--server", "-se.LsfxCIvu"])
-        #expect(arguments.secludedBytes == Bytes("rsync\0--suffix=a*b\0.\0d e\0\0"))
+        #expect(arguments.secludedBytes() == Bytes("rsync\0--suffix=a*b\0.\0d e\0\0"))
     }
 
     /// Origin: chapter 01 §9.5.

@@ -61,6 +61,7 @@ public struct OptionParser: Sendable {
             var command = ParsedCommand()
             command.mode = .server
             command.options = state.options
+            command.options.iconv = state.iconv
             command.client = state.client
             command.awaitsSecludedArguments = true
             return .run(command)

@@ -283,7 +283,6 @@ struct ServerHandshake {
         let missing: [(StaticString, Bool)] = [
             ("early exec", !module.earlyExec.isEmpty), ("pre-xfer exec", !module.preXferExec.isEmpty),
             ("post-xfer exec", !module.postXferExec.isEmpty), ("name converter", !module.nameConverter.isEmpty),
-            ("charset", !module.charset.isEmpty),
         ]
         guard let first = missing.first(where: \.1) else { return }
         let text =

@@ -130,6 +130,10 @@ struct ModuleSession {
             var second = try readArguments(nulTerminated: true, removesBackslashes: false)
             // The first word is a program name.
             if !second.options.isEmpty { second.options.removeFirst() }
+            if parsed.options.iconv != nil, let conversion = try? CharacterConversion(local: module.charset) {
+                second.options = second.options.map { conversion.fromWire(message: $0) }
+                second.paths = second.paths.map { conversion.fromWire(message: $0) }
+            }
             second.options = arguments.options + second.options
             arguments = second
             splits = false
@@ -269,6 +273,7 @@ struct ModuleSession {
         environment.numericIDs = module.numericIDs ?? place.root.isChrooted
         environment.ignoresNonreadable = module.ignoreNonreadable
         environment.readOnly = module.readOnly
+        if !module.charset.isEmpty { environment.charset = module.charset }
         environment.writeOnly = module.writeOnly
         let (chmod, word): (Bytes, StaticString) =
             options.amSender ? (module.outgoingChmod, "outgo") : (module.incomingChmod, "incom")

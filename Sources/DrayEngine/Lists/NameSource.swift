@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayFiles
 import DrayWire
 
 /// A list of names in a file.
@@ -18,6 +19,8 @@ public enum NameList {
 final class NameSource {
     private var list: ArraySlice<Bytes>
     private let reader: WireReader?
+    /// Names travel in the character set of the wire when arguments do.
+    private var conversion: CharacterConversion?
 
     /// Names that this side has read itself.
     init(_ names: [Bytes]) {
@@ -26,9 +29,10 @@ final class NameSource {
     }
 
     /// Names that the receiving side streams, each ended by a NUL, the whole by an empty one.
-    init(_ reader: WireReader) {
+    init(_ reader: WireReader, _ conversion: CharacterConversion?) {
         list = []
         self.reader = reader
+        self.conversion = conversion
         // Below protocol 31 they are raw bytes in the middle of a framed stream.
         if reader.protocolVersion < 31 { reader.stopFraming() }
     }
@@ -41,8 +45,7 @@ final class NameSource {
             if byte == 0 { break }
             if name.count < Limits.maxPath - 1 { name.append(byte) }
         }
-        if !name.isEmpty { return name }
-        return nil
+        return name.isEmpty ? nil : conversion?.fromWire(message: name) ?? name
     }
 }
 
