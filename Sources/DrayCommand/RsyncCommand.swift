@@ -252,6 +252,7 @@ struct RsyncCommand {
             }
             guard case .run(let complete) = try parser.parseSecluded(words) else { return .syntax }
             command = complete
+            command.options.secludedArguments = true
             if command.options.amSender { command.operands = SecludedArguments.expanded(command.operands) }
         }
         let options = command.options

@@ -32,7 +32,7 @@ final class OwnerMap {
             try OwnerRules(text, option: "groupmap", lookUp: IDNames.groupID, warn: warn)
         }
         let isTold = session.flags.contains(.idZeroNames) && !options.numericIDs
-        zeroName = isTold || options.numericIDs ? nil : Bytes("root")
+        zeroName = isTold || numeric ? nil : Bytes("root")
     }
 
     func user(_ id: UInt32, _ name: Bytes?) -> UInt32 {

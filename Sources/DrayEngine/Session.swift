@@ -249,6 +249,16 @@ public final class Session: @unchecked Sendable {
         }
         guard version < 29 else { return }
         if options.fuzzy > 0 { throw tooOld("--fuzzy", 29) }
+        if !options.alternateDirectories.isEmpty {
+            let name =
+                switch options.alternateKind {
+                case .copy: "--copy-dest"
+                case .link: "--link-dest"
+                default: "--compare-dest"
+                }
+            if options.updatesInPlace { throw tooOld("\(name) with --inplace", 29) }
+            if options.alternateDirectories.count > 1 { throw tooOld("Using more than one \(name) option", 29) }
+        }
         if options.pruneEmptyDirs { throw tooOld("--prune-empty-dirs", 29) }
     }
 

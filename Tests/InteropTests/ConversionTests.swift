@@ -67,6 +67,29 @@ extension Interop {
             }
         }
 
+        /// With secluded arguments the words and the names of a list are converted too.
+        @Test func argumentsAreConverted() throws {
+            let tree = try makeNames()
+            let there = scratch.path + "/latin1"
+            let made = try run(
+                [DrayPrograms.dray, "-aH", "--iconv=utf8,latin1", tree.root + "/", there + "/"], seconds: 20)
+            #expect(made.exitCode == 0, "\(made.errorText)")
+            try FileTree(scratch.path).file("list", Array("m\u{e8}\n\u{e9}t\u{e9}/\u{fc}\n".utf8))
+            for (client, server) in [(Cell.Program.dray, Cell.Program.rsync), (.rsync, .dray), (.dray, .dray)] {
+                let back = scratch.path + "/back"
+                removeTree(back)
+                let words = command(client, server) + ["-as", "--iconv=utf8,latin1"]
+                let one = try run(words + ["h:" + there + "/z\u{e9}", back + "/"], seconds: 20)
+                #expect(one.exitCode == 0, "\(client)→\(server): \(one.errorText)")
+                let listed = try run(
+                    words + ["--files-from=" + scratch.path + "/list", "h:" + there, back + "/"], seconds: 20)
+                #expect(listed.exitCode == 0, "\(client)→\(server): \(listed.errorText)")
+                for name in ["z\u{e9}", "m\u{e8}", "\u{e9}t\u{e9}/\u{fc}"] {
+                    #expect(length(back, Array(name.utf8)) != nil, "\(client)→\(server): \(name)")
+                }
+            }
+        }
+
         @Test func unconvertibleNamesAreLeftOut() throws {
             let tree = try makeNames()
             try tree.file(bytes: [0x62, 0xff], FileTree.noise(10, seed: 1))

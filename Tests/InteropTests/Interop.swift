@@ -14,7 +14,11 @@ enum Interop {
         ?? Array(27...32)
 
     /// `DRAY_MATRIX_SHARD=1/3` runs every third option set, beginning with the second.
+    /// `DRAY_MATRIX_SETS='-aX;-av --delete'` runs only the sets that are named so.
     static func isInShard(_ set: OptionSet) -> Bool {
+        if let text = getenv("DRAY_MATRIX_SETS") {
+            return String(cString: text).split(separator: ";").contains { $0 == set.description }
+        }
         guard let text = getenv("DRAY_MATRIX_SHARD") else { return true }
         let parts = String(cString: text).split(separator: "/").compactMap { Int($0) }
         guard parts.count == 2, parts[1] > 0 else { return true }

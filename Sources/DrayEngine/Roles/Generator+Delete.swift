@@ -206,8 +206,10 @@ extension Generator {
     /// Older clients know no message for deletions: they get the line that the format they asked for makes of one.
     private func announceInWords(_ path: Bytes) {
         let format = options.outputFormat.map { String(decoding: $0, as: UTF8.self) } ?? ""
-        if format.contains("%i") {
-            session.reporter.info(Bytes("*deleting  "))
+        if let place = format.firstRange(of: "%i") {
+            // Compatibility: nothing else of the format is filled in.
+            session.reporter.info(
+                Bytes(text: format[..<place.lowerBound] + "*deleting  " + format[place.upperBound...]))
         } else if format.contains("%o") {
             session.reporter.info(Bytes("del."))
         } else if options.info[.del] >= 1 {

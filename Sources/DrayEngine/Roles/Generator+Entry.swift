@@ -228,7 +228,7 @@ extension Generator {
         if options.logsItems && (!options.amServer || options.amDaemon) {
             session.reporter.event(.item(item, before: false))
         }
-        guard options.amServer, options.outputFormat == nil, options.info[.name] >= 1 else { return }
+        guard options.amServer, options.info[.name] >= 1, isNamed(item, entry.pointee) else { return }
         var line = item.name
         if item.isDirectory { line.append(UInt8(ascii: "/")) }
         if !xname.isEmpty {
@@ -237,6 +237,15 @@ extension Generator {
             line += Bytes(" -> ") + item.linkTarget
         }
         session.reporter.info(line)
+    }
+
+    /// Whether a verbose server of an old protocol names what it did: items that it made, directories that it changed.
+    private func isNamed(_ item: ItemReport, _ entry: FileEntry) -> Bool {
+        if item.isDirectory {
+            // A directory made this second has its time already.
+            return !item.flags.contains(.isNew) || entry.mtime != Int64(time(nil))
+        }
+        return item.flags.contains(.localChange) || options.outputFormat == nil
     }
 
     // MARK: - Directories

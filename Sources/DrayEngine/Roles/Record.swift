@@ -31,7 +31,10 @@ struct ItemRecord {
 
     /// Whether a list of long attribute values follows, in both directions (chapter 03 §2.6).
     func carriesXattrs(_ session: Session) -> Bool {
-        guard session.options.xattrs > 0, flags.contains(.reportXattr), !session.options.dryRun else { return false }
+        // Records of protocol 28 and older have no flags to say that a list follows.
+        guard session.protocolVersion >= 29, session.options.xattrs > 0, flags.contains(.reportXattr),
+            !session.options.dryRun
+        else { return false }
         let isOptimized = session.protocolVersion >= 31 && !session.flags.contains(.avoidXattrOptimization)
         return !(isOptimized && flags.isSuperset(of: [.xnameFollows, .localChange]))
     }
