@@ -21,9 +21,10 @@ extension Interop {
                         let reference =
                             try expected[cell.reference.description] ?? runner.run(cell.reference, start, version)
                         expected[cell.reference.description] = reference
-                        if reference.result.exitCode == 12 {
-                            // rsync fails on its own here (with -C and --delete below protocol 29).
-                            Interop.log("skip\t\(set)\t\(start)\t\(version)\t\(cell)\trsync: exit 12")
+                        if [12, 22].contains(reference.result.exitCode) {
+                            // rsync fails on its own here: -C with --delete below protocol 29, -U at 27.
+                            Interop.log(
+                                "skip\t\(set)\t\(start)\t\(version)\t\(cell)\trsync: exit \(reference.result.exitCode)")
                             continue
                         }
                         let outcome = try runner.run(cell, start, version)
@@ -123,7 +124,11 @@ struct MatrixRunner {
             // rsync's processes end each other by signals; how much had arrived by then varies.
             if line.hasPrefix("rsync error: received SIGUSR1 (code 19)") { return nil }
             // Whether the other side notices that this one has given up is a matter of timing.
-            if code == 2 && (line.contains("(code 12)") || line.contains("connection unexpectedly closed")) {
+            if code == 2
+                && ["(code 12)", "connection unexpectedly closed", "safe_write failed"].contains(where: {
+                    line.contains($0)
+                })
+            {
                 return nil
             }
             if let place = line.firstRange(of: ") at ") { return String(line[..<place.lowerBound]) }
