@@ -55,9 +55,9 @@ struct WireCapture {
     var result: ProcessResult
     var version: Int
     var isPush: Bool
-
     /// Whether the client's bytes are framed at all (chapter 01 §6.2).
-    var isClientFramed: Bool { version >= 30 }
+    var isClientFramed: Bool
+
     var clientStream: [UInt8] {
         isClientFramed ? stream(toServer.frames) : Array(toServer.bytes[toServer.setUpLength...])
     }
@@ -70,20 +70,23 @@ struct WireCapture {
         return clientStream.starts(with: filters) ? Array(clientStream.dropFirst(4)) : clientStream
     }
 
+    /// Bytes of the sender after the statistics of a pull: the numbers of deletions, if there are any, and the end.
+    private var tailLength: Int {
+        if version < 31 { return 0 }
+        let repeated = serverStream.suffix(8)
+        return repeated.count == 8 && repeated.first == 0xff ? 8 : 1
+    }
+
+    private var statisticsLength: Int { version >= 30 ? 15 : version == 29 ? 20 : 12 }
+
     /// What the sender says, without the statistics of a pull, whose first two and last two values vary.
     var sender: [UInt8] {
         if isPush { return clientStream }
-        let width = version >= 30 ? 15 : version == 29 ? 20 : 12
-        let tail = version >= 31 ? 1 : 0
-        return Array(serverStream.dropLast(width + tail)) + Array(serverStream.suffix(tail))
+        return Array(serverStream.dropLast(statisticsLength + tailLength)) + Array(serverStream.suffix(tailLength))
     }
 
     /// The statistics that a pull ends with.
-    var statistics: [UInt8] {
-        let width = version >= 30 ? 15 : version == 29 ? 20 : 12
-        let tail = version >= 31 ? 1 : 0
-        return Array(serverStream.dropLast(tail).suffix(width))
-    }
+    var statistics: [UInt8] { Array(serverStream.dropLast(tailLength).suffix(statisticsLength)) }
 }
 
 /// Runs programs with a remote shell that keeps a copy of both directions.
@@ -136,7 +139,8 @@ final class WireTap {
         return WireCapture(
             toServer: WireDirection(bytes: toServer, setUpLength: Self.clientSetUp(toServer, version, options)),
             toClient: WireDirection(bytes: toClient, setUpLength: Self.serverSetUp(toClient, version, options)),
-            result: result, version: version, isPush: isPush)
+            result: result, version: version, isPush: isPush,
+            isClientFramed: version >= 30 || !isPush && options.contains("--remove-source-files"))
     }
 
     func contents(_ name: String) throws -> [UInt8] {
