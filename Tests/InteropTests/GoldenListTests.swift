@@ -9,11 +9,11 @@ extension Interop {
     /// Owners are root in the examples. The order of entries is that of the directory, which a test arranges.
     @Suite(.enabled(if: Interop.isRoot, "the examples belong to root")) struct GoldenListTests {
         private static let programs: [Cell.Program] = [.rsync, .dray]
-        private static let fileTime: Int64 = 0x6593_7d25
-        private static let directoryTime: Int64 = 0x6593_7d26
+        static let fileTime: Int64 = 0x6593_7d25
+        static let directoryTime: Int64 = 0x6593_7d26
 
         /// Fills `tree` so that the file system lists `names` in this order: newest first, or else oldest first.
-        private func arrange(_ tree: FileTree, _ names: [String], _ make: (String) throws -> Void) throws {
+        static func arrange(_ tree: FileTree, _ names: [String], _ make: (String) throws -> Void) throws {
             for order in [Array(names.reversed()), names] {
                 for name in names { tree.remove(name) }
                 for name in order { try make(name) }
@@ -22,15 +22,15 @@ extension Interop {
             throw TestProblem(description: "the directory does not keep the order \(names)")
         }
 
-        private struct TestProblem: Error, CustomStringConvertible { var description: String }
+        struct TestProblem: Error, CustomStringConvertible { var description: String }
 
-        private func file(_ tree: FileTree, _ name: String, _ text: String, mode: UInt32 = 0o644) throws {
+        static func file(_ tree: FileTree, _ name: String, _ text: String, mode: UInt32 = 0o644) throws {
             try tree.file(
                 bytes: Array(name.utf8), Array(text.utf8), mode: mode, time: Self.fileTime, nanoseconds: 0)
         }
 
         /// What a server sends after its seed, frames removed, to a client that sends `filters` and then closes.
-        private func list(
+        static func list(
             _ program: Cell.Program, _ flags: [String], in directory: String, version: UInt8 = 32,
             paths: [String] = ["src/"], then more: String = ""
         ) throws -> [UInt8] {
@@ -49,11 +49,11 @@ extension Interop {
 
         private func simpleTree(_ tap: WireTap) throws -> FileTree {
             let tree = try tap.tree("src")
-            try arrange(tree, ["link", "sub", "a.txt"]) { name in
+            try Self.arrange(tree, ["link", "sub", "a.txt"]) { name in
                 switch name {
                 case "link": try tree.symlink(name, to: "a.txt")
                 case "sub": try tree.directory(name)
-                default: try file(tree, name, "a text")
+                default: try Self.file(tree, name, "a text")
                 }
             }
             try tree.file(
@@ -82,7 +82,7 @@ extension Interop {
                 8c 01 01 2e \(top) 65 26 7d 93 ed 41 00 00 00 04 "root" 00 04 "root"
                 \(try simpleEntries(tap)) 00 00 ff 65 \(Self.simpleFile) ff fe 80 02 00 00
                 """
-            let bytes = try list(program, ["-logDtpre.iLsfxCIvu"], in: tap.scratch.path)
+            let bytes = try Self.list(program, ["-logDtpre.iLsfxCIvu"], in: tap.scratch.path)
             #expect(dump(bytes) == dump(hex(expected)))
         }
 
@@ -94,7 +94,7 @@ extension Interop {
                 01 01 2e \(top) 65 26 7d 93 ed 41 00 00 00 00
                 \(try simpleEntries(tap)) \(Self.simpleFile) 00 04 "root" 00 04 "root"
                 """
-            let bytes = try list(program, ["-logDtpre.LsfxCIvu"], in: tap.scratch.path)
+            let bytes = try Self.list(program, ["-logDtpre.LsfxCIvu"], in: tap.scratch.path)
             #expect(dump(bytes) == dump(hex(expected)))
         }
 
@@ -105,15 +105,15 @@ extension Interop {
             let owners: [String: (UInt32, UInt32)] = [
                 "d": (1, 7), "a": (1, 1), "c": (3, 2), "b": (2, 3), "e": (1234, 1234),
             ]
-            try arrange(tree, ["b", "c", "a", "d", "e"]) { name in
-                try file(tree, name, "x")
+            try Self.arrange(tree, ["b", "c", "a", "d", "e"]) { name in
+                try Self.file(tree, name, "x")
                 try tree.owner(name, owners[name]!.0, owners[name]!.1)
             }
             let users = "01 06 \"daemon\" 03 03 \"sys\" 02 03 \"bin\" 00"
             let groups = "07 02 \"lp\" 01 06 \"daemon\" 02 03 \"bin\" 03 03 \"sys\" 00"
-            let named = try list(program, ["-logDtpre.LsfxCIvu"], in: tap.scratch.path)
+            let named = try Self.list(program, ["-logDtpre.LsfxCIvu"], in: tap.scratch.path)
             #expect(dump(named).hasSuffix(dump(hex("00 00 \(users) 04 \"root\" \(groups) 04 \"root\""))))
-            let bare = try list(program, ["-logDtpre.LsfxCIv"], in: tap.scratch.path)
+            let bare = try Self.list(program, ["-logDtpre.LsfxCIv"], in: tap.scratch.path)
             #expect(dump(bare).hasSuffix(dump(hex("00 00 \(users) \(groups)"))))
         }
 
@@ -122,13 +122,13 @@ extension Interop {
         private func linkedTree(_ tap: WireTap) throws -> FileTree {
             let tree = try tap.tree("src")
             let outside = try tap.tree("outside")
-            try file(outside, "inode", "linked")
-            try arrange(tree, ["b", "z", "a", "d"]) { name in
+            try Self.file(outside, "inode", "linked")
+            try Self.arrange(tree, ["b", "z", "a", "d"]) { name in
                 switch name {
                 case "d":
                     try tree.directory("d")
                     try tree.hardLink("d/c", to: "../outside/inode")
-                case "z": try file(tree, name, "z")
+                case "z": try Self.file(tree, name, "z")
                 default: try tree.hardLink(name, to: "../outside/inode")
                 }
             }
@@ -149,20 +149,20 @@ extension Interop {
                 \(first) 82 9a 01 61 02 \(directory) 00 00
                 ff 65 82 38 01 02 "/c" 02 00 06 00 65 25 7d 93 a4 81 00 00 00 00 ff fe 80 02 00 00
                 """
-            let inPieces = try list(program, ["-logDtprHe.iLsfxCIvu"], in: tap.scratch.path)
+            let inPieces = try Self.list(program, ["-logDtprHe.iLsfxCIvu"], in: tap.scratch.path)
             #expect(dump(inPieces) == dump(hex(pieces)))
             // At once the references are 1, and `d/c` is abbreviated too.
             let whole = """
                 01 01 2e \(top) 65 26 7d 93 ed 41 00 00 00 00
                 \(first) 82 9a 01 61 01 \(directory) 82 38 01 02 "/c" 01 00 00 00 04 "root" 00 04 "root"
                 """
-            let atOnce = try list(program, ["-logDtprHe.LsfxCIvu"], in: tap.scratch.path)
+            let atOnce = try Self.list(program, ["-logDtprHe.LsfxCIvu"], in: tap.scratch.path)
             #expect(dump(atOnce) == dump(hex(whole)))
             // Protocol 29 has device (plus one) and inode.
             let status = try run(["/usr/bin/stat", "-c", "%d %i", tree.path("a")]).outputText
             let numbers = status.split(whereSeparator: \.isWhitespace).compactMap { Int32($0) }
             try #require(numbers.count == 2)
-            let old = dump(try list(program, ["-logDtprH"], in: tap.scratch.path, version: 29))
+            let old = dump(try Self.list(program, ["-logDtprH"], in: tap.scratch.path, version: 29))
             let inode = dump(withUnsafeBytes(of: numbers[1].littleEndian) { Array($0) })
             let device = dump(withUnsafeBytes(of: (numbers[0] + 1).littleEndian) { Array($0) })
             #expect(old.contains("1c 02 01 62 06 00 00 00 25 7d 93 65 a4 81 00 00 \(device) \(inode)"), "\(old)")
@@ -174,8 +174,8 @@ extension Interop {
         @Test(arguments: programs) func missingArgumentIsAnEntryWithoutMode(_ program: Cell.Program) throws {
             let tap = try WireTap()
             let tree = try tap.tree("src")
-            try file(tree, "a", "x")
-            let bytes = try list(
+            try Self.file(tree, "a", "x")
+            let bytes = try Self.list(
                 program, ["-logDtpre.LsfxCIvu", "--delete-missing-args"], in: tap.scratch.path,
                 paths: ["src/a", "src/nonexist"])
             let entry = "18 08 \"nonexist\" 00 00 00 | 00 00 00 00 | 00 00 00 00"
@@ -186,9 +186,9 @@ extension Interop {
             let tap = try WireTap()
             let tree = try tap.tree("src")
             for name in ["x", "x/y", "w"] { try tree.directory(name) }
-            for name in ["x/y/f", "w/g"] { try file(tree, name, "data") }
+            for name in ["x/y/f", "w/g"] { try Self.file(tree, name, "data") }
             for name in ["x/y", "x", "w"] { try tree.setTime(name, Self.fileTime, nanoseconds: 0) }
-            let bytes = try list(
+            let bytes = try Self.list(
                 program, ["-tpRe.LsfxCIvu", "--files-from=-", "--from0"], in: tap.scratch.path + "/src",
                 paths: ["."], then: "0b 00 00 07 \"x/y/f\" 00 \"w/g\" 00 00")
             // Flags 0x0119, 0x01bb, 0x0199: directories that only lead to a name.
@@ -199,7 +199,7 @@ extension Interop {
             #expect(dump(bytes).contains(dump(hex("81 99 01 \"w\""))), "\(dump(bytes))")
             #expect(dump(bytes).hasSuffix("00 00"))
             #expect(
-                try list(
+                try Self.list(
                     .rsync, ["-tpRe.LsfxCIvu", "--files-from=-", "--from0"],
                     in: tap.scratch.path + "/src", paths: ["."], then: "0b 00 00 07 \"x/y/f\" 00 \"w/g\" 00 00")
                     == bytes)
@@ -227,8 +227,8 @@ extension Interop {
             for name in ["fifo", "zero", "null", "big"] { try tree.setTime(name, Self.fileTime, nanoseconds: 0) }
             try tree.owner("sub/again", 1, 2)
             let flags = [letters + form.1]
-            let theirs = try list(.rsync, flags, in: tap.scratch.path, version: form.0)
-            let ours = try list(.dray, flags, in: tap.scratch.path, version: form.0)
+            let theirs = try Self.list(.rsync, flags, in: tap.scratch.path, version: form.0)
+            let ours = try Self.list(.dray, flags, in: tap.scratch.path, version: form.0)
             #expect(theirs.count > 40)
             #expect(dump(ours) == dump(theirs))
         }
