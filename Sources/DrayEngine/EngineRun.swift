@@ -183,11 +183,31 @@ final class SideRun {
         writer.timeoutSeconds = 5
         try? writer.flush()
         if !isSilent && receiverThread == nil && (session.options.amDaemon || session.environment.isDaemonSocket) {
-            session.reader.messages = nil
-            // A client that waits for us must see the end before we wait for it.
-            session.channel.closeWriting()
-            session.reader.drain(milliseconds: 10_000)
+            if session.protocolVersion >= 31 && !failure.cameFromPeer && session.reader.isFramed {
+                awaitAnswer()
+            } else {
+                session.reader.messages = nil
+                // A client that waits for us must see the end before we wait for it.
+                session.channel.closeWriting()
+                session.reader.drain(milliseconds: 10_000)
+            }
         }
+    }
+
+    /// Waits for the notice to come back; a receiving side confirms an empty one (chapter 01 §7.4).
+    private func awaitAnswer() {
+        let writer = session.writer
+        let confirms = role == .unsplitReceiver
+        session.reader.messages = { (code, payload) throws(TransferFailure) in
+            guard code == .errorExit else { return }
+            if confirms && payload.isEmpty {
+                writer.queueMessage(.errorExit, [])
+                try writer.flush()
+            }
+            throw TransferFailure(.ok)
+        }
+        session.reader.drain(milliseconds: 10_000)
+        session.channel.closeWriting()
     }
 
     // MARK: - Filter lists

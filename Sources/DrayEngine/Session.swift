@@ -215,7 +215,7 @@ public final class Session: @unchecked Sendable {
         if protocolVersion >= 30 {
             if options.amServer {
                 flags = serverFlags()
-                try writer.varint(flags.rawValue)
+                try writeFlags()
             } else {
                 flags = CompatibilityFlags(rawValue: try reader.varint())
                 if incremental && !Self.allowsIncremental(options) {
@@ -268,16 +268,33 @@ public final class Session: @unchecked Sendable {
             "\(option) requires protocol \(needed) or higher (negotiated \(protocolVersion)).")
     }
 
+    private func clientSent(_ letter: Unicode.Scalar) -> Bool {
+        (options.clientInfo ?? []).contains(UInt8(ascii: letter))
+    }
+
+    /// Whether both sides send lists of algorithm names.
+    var negotiatesStrings: Bool {
+        flags.contains(.varintFlistFlags) && (!options.amServer || clientSent("v"))
+    }
+
+    /// Compatibility: `V`, from before the letter `v`, takes the flags as one byte (chapter 01 §5.2).
+    private func writeFlags() throws(TransferFailure) {
+        if clientSent("V") {
+            try writer.byte(UInt8(truncatingIfNeeded: flags.rawValue))
+        } else {
+            try writer.varint(flags.rawValue)
+        }
+    }
+
     private func serverFlags() -> CompatibilityFlags {
-        let info = options.clientInfo ?? []
-        let has = { (letter: Unicode.Scalar) in info.contains(UInt8(ascii: letter)) }
+        let has = clientSent
         var flags: CompatibilityFlags = [.symlinkTimes, .symlinkIconv]
         if has("i") && Self.allowsIncremental(options) { flags.insert(.incrementalRecursion) }
         if has("f") { flags.insert(.safeFileList) }
         if has("x") { flags.insert(.avoidXattrOptimization) }
         if has("C") { flags.insert(.checksumSeedFix) }
         if has("I") { flags.insert(.inplacePartialDirectory) }
-        if has("v") { flags.insert(.varintFlistFlags) }
+        if has("v") || has("V") { flags.insert(.varintFlistFlags) }
         if has("u") { flags.insert(.idZeroNames) }
         if has("Y") { flags.insert(.extensions) }
         return flags
@@ -285,6 +302,9 @@ public final class Session: @unchecked Sendable {
 
     private func startFraming() throws(TransferFailure) {
         try writer.flush()
+        // Statistics begin here: the set-up is not part of them (chapter 01 §7.3).
+        reader.startCounting()
+        writer.startCounting()
         writer.timeoutSeconds = options.timeoutSeconds
         if options.amServer {
             try writer.startFraming()

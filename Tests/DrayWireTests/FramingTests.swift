@@ -76,6 +76,29 @@ import Testing
         #expect(channel.output == hex("01 00 00 00 | 04 00 00 5d 03 00 00 00 | 04 00 00 07 02 00 00 00 | 00 00 00 07"))
     }
 
+    /// Chapter 01 §6.3: the examples, written and read.
+    @Test(
+        arguments: [
+            (.deleted, "65 64 00", "03 00 00 6c 65 64 00"), (.deleted, "65 78 74 72 61", "05 00 00 6c 65 78 74 72 61"),
+            (.ioTimeout, "21 00 00 00", "04 00 00 28 21 00 00 00"),
+            (.errorExit, "03 00 00 00", "04 00 00 5d 03 00 00 00"),
+            (.errorExit, "", "00 00 00 5d"),
+        ] as [(MessageCode, String, String)])
+    func messagesAreTheWorkedOnes(code: MessageCode, payload: String, bytes: String) throws {
+        let channel = ScriptedChannel()
+        let writer = WireWriter(channel: channel, role: .sender)
+        try writer.startFraming()
+        writer.queueMessage(code, hex(payload))
+        try writer.flush()
+        #expect(channel.output == hex(bytes))
+        let reader = framedReader(hex(bytes) + hex("01 00 00 07 05"))
+        reader.allowsIOTimeoutMessage = true
+        nonisolated(unsafe) var met: [(MessageCode, Bytes)] = []
+        reader.messages = { (code, payload) throws(TransferFailure) in met.append((code, Bytes(payload))) }
+        #expect(try reader.byte() == 5)
+        #expect(met.count == 1 && met.first?.0 == code && met.first?.1 == hex(payload))
+    }
+
     @Test func literalsAreCutIntoPiecesAndArriveWhole() throws {
         for count in [1, 4096, 4097, 32768, 32769, 600_000] {
             let data = Bytes((0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) })

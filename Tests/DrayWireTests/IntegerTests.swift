@@ -103,6 +103,31 @@ import Testing
         }
     }
 
+    /// Chapter 01 §1.4: negative indexes as the first ones of a stream.
+    @Test(arguments: [([-2], "ff 01"), ([-3], "ff 02"), ([-101], "ff 64"), ([-102], "ff 65")] as [([Int32], String)])
+    func firstNegativeFileIndexes(values: [Int32], bytes: String) throws {
+        let output = try written { (w) throws(TransferFailure) in for value in values { try w.ndx(value) } }
+        #expect(output == hex(bytes))
+        let input = reader(hex(bytes))
+        for value in values { #expect(try input.ndx() == value) }
+    }
+
+    /// Chapter 01 §1.4: the list of directory 1, which is empty, and the end of lists.
+    @Test func emptyListOfASubdirectory() throws {
+        let bytes = hex("ff 65 00 00 ff fe 80 02 00 00")
+        let output = try written { (w) throws(TransferFailure) in
+            try w.ndx(-102)
+            try w.varint(0)
+            try w.varint(0)
+            try w.ndx(-2)
+        }
+        #expect(output == bytes)
+        let input = reader(bytes)
+        #expect(try input.ndx() == -102)
+        #expect(try input.varint() == 0 && input.varint() == 0)
+        #expect(try input.ndx() == -2)
+    }
+
     @Test func fileIndexOfOldProtocolsIsPlain() throws {
         let output = try written { (w) throws(TransferFailure) in
             w.protocolVersion = 29

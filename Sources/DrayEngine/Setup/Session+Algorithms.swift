@@ -16,7 +16,7 @@ extension Session {
         let negotiatesCompressor = try !takeForcedCompressor()
         let checksums = negotiatesChecksum ? ownChecksums : nil
         let compressors = negotiatesCompressor ? ownCompressors : nil
-        if flags.contains(.varintFlistFlags) {
+        if negotiatesStrings {
             if let checksums { try writer.vstring(checksums.text) }
             if let compressors { try writer.vstring(compressors.text) }
         }
@@ -28,9 +28,9 @@ extension Session {
             try winner(list, implied: protocolVersion >= 30 ? "md5" : "md4")
         }
         let compressor = try compressors.map { list throws(TransferFailure) in try winner(list, implied: "zlib") }
-        let isNegotiated = flags.contains(.varintFlistFlags) ? "negotiated " : ""
+        let isNegotiated = negotiatesStrings ? "negotiated " : ""
         if let checksum {
-            if flags.contains(.varintFlistFlags), let algorithm = ChecksumAlgorithm(name: Bytes(text: checksum)) {
+            if negotiatesStrings, let algorithm = ChecksumAlgorithm(name: Bytes(text: checksum)) {
                 transferChecksum = algorithm
                 fileChecksum = algorithm
             }
@@ -149,7 +149,7 @@ extension Session {
         _ own: AlgorithmNegotiation.List, implied: String
     ) throws(TransferFailure) -> String {
         var peer = Bytes(text: implied)
-        if flags.contains(.varintFlistFlags) {
+        if negotiatesStrings {
             do throws(TransferFailure) {
                 peer = try reader.vstring(bufferSize: Limits.negotiationString + 1)
             } catch {
@@ -161,7 +161,7 @@ extension Session {
         tellDetails("Server \(own.kind) list (on client): \(peer.displayText)")
         guard let name = AlgorithmNegotiation.winner(own: own.names, peer: peer, amServer: options.amServer) else {
             throw AlgorithmNegotiation.failure(
-                own, peer: peer, amServer: options.amServer, isSilent: flags.contains(.varintFlistFlags))
+                own, peer: peer, amServer: options.amServer, isSilent: negotiatesStrings)
         }
         return name
     }

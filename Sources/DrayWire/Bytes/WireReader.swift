@@ -29,8 +29,9 @@ public final class WireReader {
     public var idleMilliseconds = -1
     /// Receives a copy of every stream byte consumed (batch files).
     public var tee: ((UnsafeRawBufferPointer) throws(TransferFailure) -> Void)?
-    /// Raw bytes taken from the channel, frame headers included.
+    /// Raw bytes taken from the channel since `startCounting`, frame headers included.
     public private(set) var bytesReceived: Int64 = 0
+    private var isCounting = false
     /// Monotonic nanoseconds of the last successful read.
     public private(set) var lastReadNanoseconds: UInt64 = monotonicNanoseconds()
     /// Whether this reader may legally meet each special message; set by the session.
@@ -76,6 +77,12 @@ public final class WireReader {
 
     public var isFramed: Bool { framed }
 
+    /// Counts the bytes received from here on: what has been read ahead belongs to them.
+    public func startCounting() {
+        isCounting = true
+        bytesReceived = Int64(end - position)
+    }
+
     // MARK: - Filling
 
     private func fill() throws(TransferFailure) {
@@ -96,7 +103,7 @@ public final class WireReader {
             }
             if count == 0 { throw closedUnexpectedly() }
             end = count
-            bytesReceived += Int64(count)
+            if isCounting { bytesReceived += Int64(count) }
             lastReadNanoseconds = monotonicNanoseconds()
             return
         }

@@ -17,7 +17,7 @@ public final class WireWriter {
     public var tee: ((UnsafeRawBufferPointer) throws(TransferFailure) -> Void)?
     /// Seconds without progress after which a blocked write gives up; 0 waits for ever.
     public var timeoutSeconds = 0
-    /// Raw bytes handed to the channel, frame headers included.
+    /// Raw bytes handed to the channel since `startCounting`, frame headers included.
     public private(set) var bytesSent: Int64 = 0
     /// Stream bytes written (frame headers not counted), for sizes of the file list and of one file's data.
     public var streamBytes: Int64 { flushedStreamBytes + Int64(used) }
@@ -92,6 +92,9 @@ public final class WireWriter {
         bytesSent += Int64(total)
         lastWriteNanoseconds = monotonicNanoseconds()
     }
+
+    /// Counts the bytes sent from here on. Nothing may be waiting in the buffer.
+    public func startCounting() { bytesSent = 0 }
 
     private func storeHeader(_ length: Int) {
         let header = UInt32(7) << 24 | UInt32(length)
