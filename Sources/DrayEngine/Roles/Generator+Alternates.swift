@@ -56,9 +56,7 @@ extension Generator {
             try report(ndx, differences(list, entry, exists: true, status: match.status, base: []))
             if options.removeSourceFiles == 1 && !options.dryRun { writer.queueMessage(.success, value: ndx) }
             // It stays absent, so nothing can be linked to it: members that were passed over for it go on without it.
-            if options.hardLinks > 0, let group = HardLinkGroups.group(list, entry), links.isLast(group, ndx) {
-                try replaceHardLinkLeader(ndx, list, entry)
-            }
+            try skipHardLink(ndx, list, entry)
             return .done
         case (.same, .link) where options.dryRun || linkAlternate(list, entry, parent, match, replaces: exists):
             try reportLinked(ndx, list, entry, match)

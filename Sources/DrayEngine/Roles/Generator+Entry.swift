@@ -83,7 +83,7 @@ extension Generator {
         }
         if options.ignoreExisting && exists && !(status.isDirectory && type == FileType.directory) && !isRootDot {
             if options.info[.skip] >= 1 { session.reporter.info(list.path(entry.pointee) + Bytes(" exists")) }
-            return
+            return try skipHardLink(ndx, list, entry.pointee)
         }
         if type == FileType.directory {
             if directoryIndex >= 0 && createdEarly.contains(directoryIndex)

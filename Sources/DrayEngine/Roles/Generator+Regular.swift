@@ -115,7 +115,7 @@ extension Generator {
         throws(TransferFailure)
     {
         if options.info[.skip] >= 1 { session.reporter.info(list.path(entry) + Bytes(what)) }
-        if options.hardLinks > 0 && entry.flags.contains(.hardLinked) { try replaceHardLinkLeader(ndx, list, entry) }
+        try skipHardLink(ndx, list, entry)
     }
 
     /// The quick check of a regular file.

@@ -20,8 +20,14 @@ struct HardLinkGroups {
         var deferred: [Int32] = []
     }
     var groups: [Int32: Group] = [:]
-    /// Last member of each group in a list being walked.
+    /// Last member of each group in the lists that are known.
     private var last: [Int32: Int32] = [:]
+    /// Lists whose groups are known but that have not been walked.
+    private var preparedLists = 0
+    /// Entries of the lists walked since lists were last waited for; nil at the start.
+    private var walkedEntries: Int?
+    /// Entries that must be known before the walk goes on, and after how many a sender pauses.
+    private static let (enough, pause) = (500, 1000)
 
     static func group(_ list: FileSegment, _ entry: FileEntry) -> Int32? {
         guard entry.flags.contains(.hardLinked), let extra = list.extra(entry), extra.pointee.hardLinkGroup >= 0 else {
@@ -47,6 +53,30 @@ struct HardLinkGroups {
                 entry.pointee.flags.remove(.hardLinked)
             }
         }
+    }
+
+    /// Prepares the list that is walked next; false if lists must be waited for.
+    ///
+    /// The walk begins when 500 entries are known, and goes on list by list until the sender has paused (at 1000
+    /// entries): so both ends agree about the last member of a group.
+    mutating func takeNext(_ ready: [FileSegment], complete: Bool) -> Bool {
+        if preparedLists == 0 {
+            let isPause = walkedEntries == nil || walkedEntries! >= Self.pause
+            // What the sender has sent of its own accord follows the first list.
+            var known = walkedEntries == nil ? -ready[0].count : 0
+            var wanted = 0
+            while wanted < ready.count && (wanted == 0 || isPause && known < Self.enough) {
+                known += ready[wanted].count
+                wanted += 1
+            }
+            if isPause && known < Self.enough && !complete { return false }
+            for segment in ready[..<wanted] { prepare(segment, dropsSingles: false) }
+            preparedLists = wanted
+            if isPause { walkedEntries = walkedEntries == nil ? -ready[0].count : 0 }
+        }
+        preparedLists -= 1
+        walkedEntries = (walkedEntries ?? 0) + ready[0].count
+        return true
     }
 
     mutating func forget(_ segment: FileSegment) {
@@ -100,15 +130,16 @@ extension Generator {
         if group.finished != nil { return }
         let finished = (entry.directory, destination.localName ?? Bytes(list.name(entry)), list.path(entry))
         group.finished = finished
-        let others = group.deferred + group.waiting
+        // Those that wait were appended to the leader; from it the way goes back to the beginning.
+        let others = group.waiting + group.deferred.reversed()
         let waitingCounted = !options.dryRun
-        let deferredCount = group.deferred.count
+        let waitingCount = group.waiting.count
         group.deferred = []
         group.waiting = []
         group.leader = nil
         links.groups[number] = group
         for (position, other) in others.enumerated() {
-            if position < deferredCount || waitingCounted { noteNoLongerWaiting(other) }
+            if position >= waitingCount || waitingCounted { noteNoLongerWaiting(other) }
             guard other != ndx, let (otherList, otherEntry) = lists.entry(other) else { continue }
             try link(other, otherList, otherEntry.pointee, to: finished)
         }
@@ -130,6 +161,14 @@ extension Generator {
             ? destination.status(
                 parent, destination.name(otherList, otherEntry.pointee, name), &status, role: .generator) == 0 : false
         try handleRegular(next, otherList, otherEntry, parent, exists, status, mayDefer: false)
+    }
+
+    /// A member was skipped: if it was the last one, a member that was passed over for it is requested.
+    func skipHardLink(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
+        guard options.hardLinks > 0, let number = HardLinkGroups.group(list, entry), links.isLast(number, ndx),
+            links.groups[number]?.leader == nil
+        else { return }
+        try replaceHardLinkLeader(ndx, list, entry)
     }
 
     /// Makes one member a link of a finished one.
