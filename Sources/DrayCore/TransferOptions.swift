@@ -121,6 +121,8 @@ public struct TransferOptions: Sendable {
     public var alternateDirectories: [Bytes] = []
     /// `--insecure-links`: symlinks of anybody are followed in paths that the operator named.
     public var insecureLinks = false
+    /// `--copy-as`: `USER[:GROUP]` that this side works as.
+    public var copyAs: Bytes?
     /// `--stop-after`, `--stop-at`: seconds of the epoch at which the run ends.
     public var stopAt: Int64?
     /// `--confine-root`: those paths must lead inside this directory.

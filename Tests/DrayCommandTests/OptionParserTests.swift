@@ -92,8 +92,7 @@ import Testing
     }
 
     @Test func serverWaitsForSecludedArguments() throws {
-        var context = ParseContext(environment: { _ in nil })
-        context.refusesUnsupported = false
+        let context = ParseContext(environment: { _ in nil })
         var parser = OptionParser(context)
         guard case .run(let first) = try parser.parse(words("--server -slogDtpre.iLsfxCIvu")) else {
             Issue.record("no command")
