@@ -127,6 +127,8 @@ public struct TransferOptions: Sendable {
     public var stopAt: Int64?
     /// `--confine-root`: those paths must lead inside this directory.
     public var confineRoot: Bytes?
+    /// The directory of `--confine-root` where it applies: a daemon has bounds of its own.
+    public var confinement: Bytes? { amDaemon || confineRoot == Bytes("/") ? nil : confineRoot }
 
     // MARK: How they are written
     public var dryRun = false

@@ -74,6 +74,8 @@ extension Generator {
         let basis = chooseBasis(list, entry.pointee, exists: exists, partial: partial, match)
         if case .none = basis, mayDefer, deferHardLink(ndx, list, entry.pointee) { return }
         let isKnown = exists || match != nil
+        alternateDirectory = match?.directory
+        defer { alternateDirectory = nil }
         let flags = differences(
             list, entry.pointee, exists: isKnown, status: match?.status ?? status,
             base: options.checksum && isKnown ? [.transfer, .reportChange] : .transfer)
@@ -154,6 +156,8 @@ extension Generator {
         var partial: PartialPlace.Held?
         defer { partial?.close() }
         let match = exists ? nil : alternate(list, entry.pointee, basisOnly: true)
+        alternateDirectory = match?.directory
+        defer { alternateDirectory = nil }
         let flags = differences(
             list, entry.pointee, exists: exists || match != nil, status: match?.status ?? status, base: .transfer)
         if let directory = destination.partialDirectory {

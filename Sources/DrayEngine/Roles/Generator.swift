@@ -31,6 +31,8 @@ final class Generator {
     var links = HardLinkGroups()
     let alternates: AlternateBases
     var similarNames = SimilarNames()
+    /// Directory of the alternate item that is being compared in place of the destination's.
+    var alternateDirectory: Int32?
 
     /// One list while its transfers are outstanding.
     final class Progress {

@@ -10,8 +10,8 @@ import Glibc
 /// What is known of each group. Owned by the generator.
 struct HardLinkGroups {
     struct Group {
-        /// Where a finished member lies: directory path id and name.
-        var finished: (directory: Int32, name: Bytes, path: Bytes)?
+        /// Where a finished member lies.
+        var finished: Finished?
         /// Index of the member whose data was asked for.
         var leader: Int32?
         /// Members that wait for the leader, in list order.
@@ -19,7 +19,17 @@ struct HardLinkGroups {
         /// Members without a destination that were passed over, in list order.
         var deferred: [Int32] = []
     }
+    struct Finished {
+        /// Directory path id.
+        var directory: Int32
+        var name: Bytes
+        var path: Bytes
+        /// In a dry run, the alternate file that it would be a link of, and that file's path.
+        var alternate: (status: FileStatus, path: Bytes)?
+    }
     var groups: [Int32: Group] = [:]
+    /// The alternate file that the entry being finished would be a link of.
+    var dryAlternate: (status: FileStatus, path: Bytes)?
     /// Last member of each group in the lists that are known.
     private var last: [Int32: Int32] = [:]
     /// Lists whose groups are known but that have not been walked.
@@ -128,7 +138,9 @@ extension Generator {
         guard let number = HardLinkGroups.group(list, entry) else { return }
         var group = links.groups[number] ?? HardLinkGroups.Group()
         if group.finished != nil { return }
-        let finished = (entry.directory, destination.localName ?? Bytes(list.name(entry)), list.path(entry))
+        let finished = HardLinkGroups.Finished(
+            directory: entry.directory, name: destination.localName ?? Bytes(list.name(entry)), path: list.path(entry),
+            alternate: links.dryAlternate)
         group.finished = finished
         // Those that wait were appended to the leader; from it the way goes back to the beginning.
         let others = group.waiting + group.deferred.reversed()
@@ -173,7 +185,7 @@ extension Generator {
 
     /// Makes one member a link of a finished one.
     private func link(
-        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, to finished: (directory: Int32, name: Bytes, path: Bytes)
+        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, to finished: HardLinkGroups.Finished
     ) throws(TransferFailure) {
         let parent = destination.root < 0 ? -ENOENT : cache.descriptor(entry.directory)
         let source = destination.root < 0 ? -ENOENT : cache.descriptor(finished.directory)
@@ -183,6 +195,10 @@ extension Generator {
             ? destination.status(parent, destination.name(list, entry, name), &status, role: .generator) == 0 : false
         var leader = FileStatus()
         if source >= 0 { _ = FileSystem.status(source, otherName.cString(finished.name), follow: false, &leader) }
+        if let alternate = finished.alternate { leader = alternate.status }
+        // Compatibility: a dry run of rsync names the alternate file to members in later lists.
+        let isLater = session.incremental && entry.directory != finished.directory
+        let shownPath = isLater ? finished.alternate?.path ?? finished.path : finished.path
         if exists && leader.inode != 0 && status.inode == leader.inode && status.device == leader.device {
             // Already the same file: only mentioned when unchanged items are wished.
             var flags = differences(list, entry, exists: true, status: status, base: .localChange, xname: [])
@@ -192,7 +208,10 @@ extension Generator {
             return
         }
         // A member that an alternate directory has under its own name is compared with that.
-        let match = exists ? nil : alternate(list, entry)
+        let isRegular = list.mode(entry) & FileType.mask == FileType.regular
+        let match =
+            exists || !isRegular && (options.dryRun || alternates.kind != .link)
+            ? nil : isRegular ? alternate(list, entry) : alternateItem(list, entry) { _, _ in true }
         func reportLink(_ isKnown: Bool, _ status: FileStatus) throws(TransferFailure) {
             var known = isKnown
             var shown = status
@@ -205,8 +224,8 @@ extension Generator {
                 shown = match.status
             }
             let flags = differences(
-                list, entry, exists: known, status: shown, base: .localChange, xname: finished.path)
-            try report(ndx, flags, xname: finished.path)
+                list, entry, exists: known, status: shown, base: .localChange, xname: shownPath)
+            try report(ndx, flags, xname: shownPath)
         }
         let sameKind = exists && status.type == list.mode(entry) & FileType.mask
         if options.dryRun {
