@@ -331,7 +331,10 @@ struct RsyncCommand {
             settings.workingDirectory = Bytes(UnsafeRawBufferPointer(start: text, count: strlen(text)))
             free(text)
         }
-        let list = FilterList(settings: settings, reader: FilterFiles())
+        let files = FilterFiles(
+            trusting: options.insecureLinks, confineRoot: options.confinement,
+            amServer: options.amServer && !options.isLocal)
+        let list = FilterList(settings: settings, reader: files)
         list.onNotice = { line in sink?.handle(.message(.error, line + [0x0a])) }
         if options.debug[.filter] > 0, let sink {
             let role = options.amSender ? "[sender] " : "[generator] "

@@ -121,10 +121,14 @@ public struct TransferOptions: Sendable {
     public var alternateDirectories: [Bytes] = []
     /// `--insecure-links`: symlinks of anybody are followed in paths that the operator named.
     public var insecureLinks = false
+    /// `--copy-as`: `USER[:GROUP]` that this side works as.
+    public var copyAs: Bytes?
     /// `--stop-after`, `--stop-at`: seconds of the epoch at which the run ends.
     public var stopAt: Int64?
     /// `--confine-root`: those paths must lead inside this directory.
     public var confineRoot: Bytes?
+    /// The directory of `--confine-root` where it applies: a daemon has bounds of its own.
+    public var confinement: Bytes? { amDaemon || confineRoot == Bytes("/") ? nil : confineRoot }
 
     // MARK: How they are written
     public var dryRun = false

@@ -22,6 +22,7 @@ public enum EngineClient {
             try session.exchangeVersions()
             try session.negotiate()
             try run.sendFilterList()
+            try session.assumeCopyIdentity()
             try session.startRecording()
             if session.options.amSender {
                 try run.send(sources)
@@ -43,8 +44,10 @@ public enum EngineServer {
             try session.exchangeVersions()
             try session.negotiate()
             if let failure = run.moduleRefusal() { throw failure }
+            if !session.options.amSender { try session.assumeCopyIdentity() }
             try run.receiveFilterList()
             if session.options.amSender {
+                try session.assumeCopyIdentity()
                 if paths.isEmpty && !session.options.transfersDirectories {
                     throw session.fail(.syntax, "ERROR: do_server_sender called without args")
                 }
@@ -73,6 +76,9 @@ public enum EngineLocal {
     ///   - client: session of the sending half (`amSender`, not `amServer`).
     ///   - server: session of the receiving half (`amServer`), on the other end of the client's channel.
     public static func run(client: Session, server: Session, sources: [Bytes], destination: Bytes?) -> ExitCode {
+        // Compatibility: both halves of rsync's local copy take on the identity; here they are one process.
+        let refusal = SideRun(client).prepare { () throws(TransferFailure) in try client.assumeCopyIdentity() }
+        if let refusal { return refusal }
         let serverCode = Monitor(ExitCode.ok)
         let thread = RoleThread {
             let code = SideRun(server).run { run throws(TransferFailure) in
@@ -125,6 +131,12 @@ final class SideRun {
         } catch {
             return end(error)
         }
+    }
+
+    /// Does what comes before the connection is used; returns the exit code of a failure.
+    func prepare(_ body: () throws(TransferFailure) -> Void) -> ExitCode? {
+        do throws(TransferFailure) { try body() } catch { return end(error) }
+        return nil
     }
 
     private func finishStatistics() {

@@ -38,6 +38,28 @@ public enum IDNames {
         }
     }
 
+    /// The primary group of a user.
+    public static func primaryGroup(_ id: UInt32) -> UInt32? {
+        withBuffer { buffer in
+            var record = passwd()
+            var result: UnsafeMutablePointer<passwd>?
+            let status = getpwuid_r(id, &record, buffer.baseAddress!, buffer.count, &result)
+            return status == 0 && result != nil ? record.pw_gid : nil
+        }
+    }
+
+    /// All groups of a user in the order of the system.
+    public static func groups(ofUser name: Bytes, primary: UInt32) -> [UInt32] {
+        var count: Int32 = 64
+        while true {
+            var groups = [UInt32](repeating: 0, count: Int(count))
+            let capacity = count
+            let status = name.withCString { getgrouplist($0, primary, &groups, &count) }
+            if status >= 0 { return Array(groups.prefix(Int(count))) }
+            if count <= capacity { return [primary] }
+        }
+    }
+
     public static func groupID(_ name: Bytes) -> UInt32? {
         withBuffer { buffer in
             var record = group()

@@ -16,8 +16,36 @@ public enum OperatorFile {
     /// - Parameters:
     ///   - anchor: directory that a relative path starts at.
     ///   - trusting: follows every symlink (`--insecure-links`).
+    ///   - confineRoot: directory that the path must lead into (`--confine-root`); else −ELOOP.
     public static func open(
-        _ path: Bytes, flags: Int32, mode: mode_t = 0, anchor: Int32 = AT_FDCWD, trusting: Bool = false
+        _ path: Bytes, flags: Int32, mode: mode_t = 0, anchor: Int32 = AT_FDCWD, trusting: Bool = false,
+        confineRoot: Bytes? = nil
+    ) -> Int32 {
+        let descriptor = openUnconfined(path, flags: flags, mode: mode, anchor: anchor, trusting: trusting)
+        guard descriptor >= 0, let confineRoot, !isInside(descriptor, confineRoot) else { return descriptor }
+        close(descriptor)
+        return -ELOOP
+    }
+
+    /// Whether an open item really lies in the directory `root`, an absolute path, or is that directory.
+    public static func isInside(_ descriptor: Int32, _ root: Bytes) -> Bool {
+        let directory = openDirectory(Bytes("/"), AT_FDCWD)
+        let start = root.withCString { dray_openat(directory, $0, dray_o_path() | O_DIRECTORY | O_CLOEXEC, 0) }
+        defer {
+            close(directory)
+            if start >= 0 { close(start) }
+        }
+        guard start >= 0, let allowed = resolvedPath(start), let path = resolvedPath(descriptor) else { return false }
+        return allowed == Bytes("/") || path == allowed || path.hasPrefix(allowed + Bytes("/"))
+    }
+
+    private static func resolvedPath(_ descriptor: Int32) -> Bytes? {
+        let path = readLink(AT_FDCWD, Bytes(text: "/proc/self/fd/\(descriptor)"))
+        return path?.first == UInt8(ascii: "/") ? path : nil
+    }
+
+    private static func openUnconfined(
+        _ path: Bytes, flags: Int32, mode: mode_t, anchor: Int32, trusting: Bool
     ) -> Int32 {
         if path.isEmpty { return -EINVAL }
         if trusting { return result(path.withCString { dray_openat(anchor, $0, flags | O_CLOEXEC, mode) }) }

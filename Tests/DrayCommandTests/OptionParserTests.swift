@@ -92,8 +92,7 @@ import Testing
     }
 
     @Test func serverWaitsForSecludedArguments() throws {
-        var context = ParseContext(environment: { _ in nil })
-        context.refusesUnsupported = false
+        let context = ParseContext(environment: { _ in nil })
         var parser = OptionParser(context)
         guard case .run(let first) = try parser.parse(words("--server -slogDtpre.iLsfxCIvu")) else {
             Issue.record("no command")
@@ -151,11 +150,10 @@ import Testing
         }
     }
 
-    @Test func unsupportedOptionsEndWithFour() {
-        let context = ParseContext(environment: { _ in nil })
-        #expect(
-            throws: TransferFailure(.unsupported, "rsync: --copy-as is not supported by this version of dray")
-        ) { _ = try OptionParser.parse(words("-a --copy-as=u s d"), context: context) }
-        #expect(throws: Never.self) { _ = try OptionParser.parse(words("-a --no-X --no-z s d"), context: context) }
+    @Test func identityAndConfinementReachTheEngine() throws {
+        let given = try command("-a --copy-as=u:g --confine-root=/srv s d").options
+        #expect(given.copyAs == Bytes("u:g") && given.confinement == Bytes("/srv"))
+        #expect(try command("-a --confine-root=/ s d").options.confinement == nil)
+        #expect(throws: Never.self) { _ = try command("-a --no-X --no-z s d") }
     }
 }

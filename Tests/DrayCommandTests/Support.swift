@@ -11,10 +11,9 @@ import Testing
 /// Words of a line, split at blanks.
 func words(_ line: String) -> [Bytes] { line.split(separator: " ").map { Bytes(text: String($0)) } }
 
-/// Parses a line without environment and without refusing what the engine cannot do yet.
+/// Parses a line without environment.
 func parse(_ line: [Bytes], environment: [String: String] = [:]) throws(TransferFailure) -> ParseResult {
-    var context = ParseContext(environment: { name in environment[name].map { Bytes(text: $0) } })
-    context.refusesUnsupported = false
+    let context = ParseContext(environment: { name in environment[name].map { Bytes(text: $0) } })
     return try OptionParser.parse(line, context: context)
 }
 

@@ -6,7 +6,7 @@ extension Interop {
     /// Batch files of every writer are those of rsync, and every reader makes the same tree of them.
     @Suite struct BatchTests {
         static let options = [
-            "-a --no-i-r", "-a", "-az --no-i-r", "-aH --no-i-r --delete", "-a --inplace --no-i-r -z",
+            "-a --no-i-r", "-a", "-az --no-i-r", "-aH --no-i-r --delete", "-aH", "-a --inplace --no-i-r -z",
             "-az --no-i-r --zl=1 --no-W",
         ]
 

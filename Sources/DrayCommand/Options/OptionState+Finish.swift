@@ -33,7 +33,6 @@ extension OptionState {
         command.options = options
         command.client = client
         command.operands = operands
-        if context.refusesUnsupported { try UnsupportedOptions.check(command) }
         return command
     }
 

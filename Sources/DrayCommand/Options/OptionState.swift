@@ -254,7 +254,7 @@ struct OptionState: Sendable {
         case .filesFrom: filesFrom = value
         case .tempDir: options.tempDirectory = value
         case .rsyncPath: client.rsyncPath = value
-        case .copyAs: client.copyAs = value
+        case .copyAs: options.copyAs = value
         case .address: client.address = value
         case .sockopts: client.sockopts = value
         case .passwordFile: client.passwordFile = value

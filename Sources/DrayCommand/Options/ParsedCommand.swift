@@ -37,7 +37,6 @@ public struct ClientOptions: Sendable {
     public var blockingIO: Bool?
     public var contimeout: Int?
     public var motd = true
-    public var copyAs: Bytes?
 
     // MARK: Output
     public var outputBuffering: OutputBuffering?
@@ -138,8 +137,6 @@ public struct ParseContext: Sendable {
     public var withClientExtensions = false
     /// Names the options of a daemon module that may not be used; gets the names and the letter of a row.
     public var isRefused: (@Sendable (_ names: [String], _ short: UInt8?) -> Bool)?
-    /// Whether options that the engine does not carry out yet end the parse.
-    public var refusesUnsupported = true
     /// Environment look-up.
     public var environment: @Sendable (String) -> Bytes?
 

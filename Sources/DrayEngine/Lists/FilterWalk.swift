@@ -93,15 +93,38 @@ final class FilterWalk {
 /// Reads files of rules from disk.
 public final class FilterFiles: FilterFileReader {
     private let limit = 64 << 20
-    public init() {}
+    private let trusting: Bool
+    private let confineRoot: Bytes?
+    private let confinesMerges: Bool
+
+    /// - Parameters:
+    ///   - trusting: symlinks of anybody are followed.
+    ///   - confineRoot: directory that files named by rules of the peer must lie in; a client's own merge rules are
+    ///     trusted.
+    public init(trusting: Bool = false, confineRoot: Bytes? = nil, amServer: Bool = false) {
+        self.trusting = trusting
+        self.confineRoot = confineRoot
+        confinesMerges = amServer
+    }
 
     public func read(path: Bytes, kind: FilterFileKind) throws(FilterFileError) -> Bytes? {
         let descriptor: Int32
         if kind == .standardInput {
             descriptor = 0
         } else {
-            descriptor = path.withCString { FileSystem.open(FileSystem.workingDirectory, $0, O_RDONLY) }
-            if descriptor < 0 { throw FilterFileError(code: -descriptor) }
+            let isConfined = kind == .perDirectory || kind == .merge && confinesMerges
+            // Most directories have no such file: the careful way is only for those that have.
+            var status = FileStatus()
+            let code = path.withCString {
+                FileSystem.status(FileSystem.workingDirectory, $0, follow: true, &status)
+            }
+            if code != 0 { throw FilterFileError(code: code) }
+            descriptor = OperatorFile.open(
+                path, flags: O_RDONLY, trusting: trusting, confineRoot: isConfined ? confineRoot : nil)
+            if descriptor < 0 {
+                let isUntrusted = descriptor == -ELOOP && !(isConfined && confineRoot != nil)
+                throw FilterFileError(code: -descriptor, isUntrustedLink: isUntrusted)
+            }
         }
         defer { if kind != .standardInput { _ = FileSystem.close(descriptor) } }
         var text = Bytes()

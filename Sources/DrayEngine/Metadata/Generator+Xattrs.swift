@@ -19,15 +19,17 @@ extension Generator {
         destination.generatorMetadata.xattrsDiffer = false
         guard options.acls || options.xattrs > 0 else { return modeBits }
         let wanted = destination.xattrs(list, entry)
-        guard exists, destination.root >= 0 else {
+        guard exists, destination.root >= 0 || alternateDirectory != nil else {
             if let wanted, !wanted.pairs.isEmpty {
                 flags.insert(.reportXattr)
                 wantedXattrs = wanted.pairs.filter(\.isAbbreviated).map(\.number)
             }
             return modeBits
         }
-        let parent = cache.descriptor(entry.directory)
+        let parent = alternateDirectory ?? cache.descriptor(entry.directory)
         guard parent >= 0 else { return modeBits }
+        // What is true of an alternate item says nothing about the destination's.
+        defer { if alternateDirectory != nil { destination.generatorMetadata.isSettled = false } }
         let place = Destination.Place(
             directory: parent, name: destination.name(list, entry, metadataName), descriptor: -1)
         if destination.aclsDiffer(place, list, entry, status, role: .generator) {

@@ -12,7 +12,7 @@ struct AlternatePlace: Sendable {
         /// Below a module's directory, whatever the links in it say.
         case confined
         /// By the owners of the links on the way, or (`trusting`) by the kernel alone.
-        case byOwner(trusting: Bool)
+        case byOwner(trusting: Bool, confineRoot: Bytes?)
     }
     var path: Bytes
     /// The path as messages show it.
@@ -25,8 +25,9 @@ struct AlternatePlace: Sendable {
         let full = sub.isEmpty ? path : path.appendingComponent(sub)
         switch resolver {
         case .confined: return full.withCString { ConfinedPath.openDirectory(anchor, $0) }
-        case .byOwner(let trusting):
-            return OperatorFile.open(full, flags: O_RDONLY | O_DIRECTORY, anchor: anchor, trusting: trusting)
+        case .byOwner(let trusting, let confineRoot):
+            return OperatorFile.open(
+                full, flags: O_RDONLY | O_DIRECTORY, anchor: anchor, trusting: trusting, confineRoot: confineRoot)
         }
     }
 }
@@ -116,6 +117,8 @@ extension Destination {
                 continue
             }
             if descriptor == -ELOOP, case .byOwner = place.resolver {
+                // Outside of the confinement: as good as empty.
+                if options.confinement != nil { continue }
                 session.reporter.warning(Bytes(Self.untrustedLink))
                 continue
             }
@@ -139,7 +142,8 @@ extension Destination {
             inside = Self.lexicallyClean(inside, keepsParents: false)
             return AlternatePlace(path: inside, shown: path, anchor: working, resolver: .confined)
         }
-        let resolver = AlternatePlace.Resolver.byOwner(trusting: options.insecureLinks || options.amDaemon)
+        let resolver = AlternatePlace.Resolver.byOwner(
+            trusting: options.insecureLinks || options.amDaemon, confineRoot: options.confinement)
         if isAbsolute { return AlternatePlace(path: path, shown: path, anchor: working, resolver: resolver) }
         if root < 0, let assumed = assumedPath {
             // A dry run into a directory that does not exist: `..` can only be resolved by name.

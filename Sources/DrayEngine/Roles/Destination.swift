@@ -409,7 +409,9 @@ final class Destination: @unchecked Sendable {
         if code != 0 { throw failure(.fileIO, Bytes("Failed to stat temp-dir ") + temp, code) }
         if !status.isDirectory { throw session.fail(.syntax, "The temp-dir is not a directory: \(temp.displayText)") }
         openedTemp = OperatorFile.open(
-            temp, flags: O_RDONLY | O_DIRECTORY, anchor: root, trusting: options.insecureLinks || options.amDaemon)
+            temp, flags: O_RDONLY | O_DIRECTORY, anchor: root, trusting: options.insecureLinks || options.amDaemon,
+            confineRoot: options.confinement)
+        if openedTemp < 0 { throw failure(.fileIO, Bytes("Failed to stat temp-dir ") + temp, -openedTemp) }
     }
 
     /// Descriptor of `--temp-dir`.

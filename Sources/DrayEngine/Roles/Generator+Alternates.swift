@@ -26,14 +26,27 @@ extension Generator {
         return alternates.best(entry.directory, destination.name(list, entry, otherName)) { parent, status in
             guard status.isRegular else { return .none }
             if basisOnly || !isUnchanged(list, entry, parent, status) { return .sameKind }
-            return hasSameAttributes(list, entry, status) ? .same : .sameContent
+            return hasSameAttributes(list, entry, parent, status) ? .same : .sameContent
         }
     }
 
     /// Whether everything that is to be preserved (but the access time) is equal already.
-    private func hasSameAttributes(_ list: FileSegment, _ entry: FileEntry, _ status: FileStatus) -> Bool {
+    private func hasSameAttributes(
+        _ list: FileSegment, _ entry: FileEntry, _ directory: Int32, _ status: FileStatus
+    ) -> Bool {
+        alternateDirectory = directory
+        defer { alternateDirectory = nil }
         let flags = differences(list, entry, exists: true, status: status, base: [])
         return flags.subtracting(.reportAtime).intersection(.significant).isEmpty
+    }
+
+    /// Flags of what differs between an entry and an alternate item.
+    private func differences(
+        _ list: FileSegment, _ entry: FileEntry, _ match: AlternateBases.Match, base: ItemFlags, xname: Bytes? = nil
+    ) -> ItemFlags {
+        alternateDirectory = match.directory
+        defer { alternateDirectory = nil }
+        return differences(list, entry, exists: true, status: match.status, base: base, xname: xname)
     }
 
     /// Looks for a regular file in the alternate directories and uses it locally if it is complete.
@@ -53,21 +66,19 @@ extension Generator {
                 let code = FileSystem.unlink(parent, destination.name(list, entry, name))
                 if code != 0 { return .nothing }
             }
-            try report(ndx, differences(list, entry, exists: true, status: match.status, base: []))
+            try report(ndx, differences(list, entry, match, base: []))
             if options.removeSourceFiles == 1 && !options.dryRun { writer.queueMessage(.success, value: ndx) }
             // It stays absent, so nothing can be linked to it: members that were passed over for it go on without it.
-            if options.hardLinks > 0, let group = HardLinkGroups.group(list, entry), links.isLast(group, ndx) {
-                try replaceHardLinkLeader(ndx, list, entry)
-            }
+            try skipHardLink(ndx, list, entry)
             return .done
         case (.same, .link) where options.dryRun || linkAlternate(list, entry, parent, match, replaces: exists):
             try reportLinked(ndx, list, entry, match)
-            try finishedLocally(ndx, list, entry)
+            try finishLinked(ndx, list, entry, match)
             return .done
         case (.same, _), (.sameContent, _):
             if exists { return .nothing }
             if options.dryRun || copyLocally(list, entry, parent, match) {
-                try report(ndx, differences(list, entry, exists: true, status: match.status, base: .localChange))
+                try report(ndx, differences(list, entry, match, base: .localChange))
                 try finishedLocally(ndx, list, entry)
                 return .done
             }
@@ -79,8 +90,20 @@ extension Generator {
     private func reportLinked(
         _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ match: AlternateBases.Match
     ) throws(TransferFailure) {
-        let flags = differences(list, entry, exists: true, status: match.status, base: .localChange, xname: [])
+        let flags = differences(list, entry, match, base: .localChange, xname: [])
         try report(ndx, flags, xname: [])
+    }
+
+    /// An entry is a link of an alternate item, or would be one: links the rest of its group.
+    private func finishLinked(
+        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ match: AlternateBases.Match
+    ) throws(TransferFailure) {
+        if options.dryRun && list.mode(entry) & FileType.mask == FileType.regular {
+            let path = alternates.places[match.index].shown.appendingComponent(list.path(entry))
+            links.dryAlternate = (match.status, path)
+        }
+        defer { links.dryAlternate = nil }
+        try finishedLocally(ndx, list, entry)
     }
 
     /// Links the alternate item under the entry's name.
@@ -126,6 +149,9 @@ extension Generator {
         var code = Self.copyContents(source, copy)
         if code == 0 && options.fsync { code = FileSystem.synchronize(descriptor: copy) }
         if code == 0 {
+            // The values of long attributes may be nowhere else on this side.
+            destination.generatorMetadata.copy(
+                from: AttributeTarget(descriptor: source), isDirectory: false, to: AttributeTarget(descriptor: copy))
             var status = FileStatus()
             _ = FileSystem.status(descriptor: copy, &status)
             destination.setAttributes(
@@ -184,7 +210,7 @@ extension Generator {
         return alternates.best(entry.directory, destination.name(list, entry, otherName)) { parent, status in
             guard status.type == type else { return .none }
             if !isEqual(parent, status) { return .sameKind }
-            return hasSameAttributes(list, entry, status) ? .same : .sameContent
+            return hasSameAttributes(list, entry, parent, status) ? .same : .sameContent
         }
     }
 
@@ -199,11 +225,11 @@ extension Generator {
         _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ match: AlternateBases.Match
     ) throws(TransferFailure) -> AlternateItem {
         let base: ItemFlags = match.level == .same ? .localChange : [.localChange, .reportChange]
-        let flags = differences(list, entry, exists: true, status: match.status, base: base)
+        let flags = differences(list, entry, match, base: base)
         guard match.level == .same else { return .create(flags) }
         switch alternates.kind {
         case .compare:
-            try report(ndx, differences(list, entry, exists: true, status: match.status, base: []))
+            try report(ndx, differences(list, entry, match, base: []))
             if options.removeSourceFiles == 1 && !options.dryRun { writer.queueMessage(.success, value: ndx) }
             return .done
         case .copy: return .create(flags)
@@ -212,7 +238,7 @@ extension Generator {
                 return .create([])
             }
             try reportLinked(ndx, list, entry, match)
-            try finishedLocally(ndx, list, entry)
+            try finishLinked(ndx, list, entry, match)
             return .done
         }
     }

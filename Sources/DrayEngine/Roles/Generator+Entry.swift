@@ -83,7 +83,7 @@ extension Generator {
         }
         if options.ignoreExisting && exists && !(status.isDirectory && type == FileType.directory) && !isRootDot {
             if options.info[.skip] >= 1 { session.reporter.info(list.path(entry.pointee) + Bytes(" exists")) }
-            return
+            return try skipHardLink(ndx, list, entry.pointee)
         }
         if type == FileType.directory {
             if directoryIndex >= 0 && createdEarly.contains(directoryIndex)
@@ -339,12 +339,8 @@ extension Generator {
             : status.mtime != entry.mtime
                 || session.protocolVersion >= 31 && status.mtimeNanoseconds != entry.nanoseconds
         if setsTime && differs {
-            let code = FileSystem.setTimes(
-                parent, cName, mtime: entry.mtime, nanoseconds: entry.nanoseconds, atime: nil)
-            if code != 0 {
-                session.reporter.systemError(
-                    .generator, Bytes("failed to set times on ") + destination.display(list, entry), code)
-            }
+            // Compatibility: rsync says nothing of a failure here; the first attempt was reported.
+            _ = FileSystem.setTimes(parent, cName, mtime: entry.mtime, nanoseconds: entry.nanoseconds, atime: nil)
         }
     }
 

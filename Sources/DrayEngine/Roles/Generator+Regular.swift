@@ -74,6 +74,8 @@ extension Generator {
         let basis = chooseBasis(list, entry.pointee, exists: exists, partial: partial, match)
         if case .none = basis, mayDefer, deferHardLink(ndx, list, entry.pointee) { return }
         let isKnown = exists || match != nil
+        alternateDirectory = match?.directory
+        defer { alternateDirectory = nil }
         let flags = differences(
             list, entry.pointee, exists: isKnown, status: match?.status ?? status,
             base: options.checksum && isKnown ? [.transfer, .reportChange] : .transfer)
@@ -115,7 +117,7 @@ extension Generator {
         throws(TransferFailure)
     {
         if options.info[.skip] >= 1 { session.reporter.info(list.path(entry) + Bytes(what)) }
-        if options.hardLinks > 0 && entry.flags.contains(.hardLinked) { try replaceHardLinkLeader(ndx, list, entry) }
+        try skipHardLink(ndx, list, entry)
     }
 
     /// The quick check of a regular file.
@@ -154,6 +156,8 @@ extension Generator {
         var partial: PartialPlace.Held?
         defer { partial?.close() }
         let match = exists ? nil : alternate(list, entry.pointee, basisOnly: true)
+        alternateDirectory = match?.directory
+        defer { alternateDirectory = nil }
         let flags = differences(
             list, entry.pointee, exists: exists || match != nil, status: match?.status ?? status, base: .transfer)
         if let directory = destination.partialDirectory {

@@ -31,6 +31,8 @@ final class Generator {
     var links = HardLinkGroups()
     let alternates: AlternateBases
     var similarNames = SimilarNames()
+    /// Directory of the alternate item that is being compared in place of the destination's.
+    var alternateDirectory: Int32?
 
     /// One list while its transfers are outstanding.
     final class Progress {
@@ -155,27 +157,36 @@ final class Generator {
 
     private func nextList() throws(TransferFailure) -> Progress? {
         while true {
-            let (segment, complete) = lists.state.withLock { state -> (FileSegment?, Bool) in
-                let position = taken - state.dropped
-                return (position < state.segments.count ? state.segments[position] : nil, state.complete)
+            let (ready, complete) = lists.state.withLock { state -> ([FileSegment], Bool) in
+                (Array(state.segments.dropFirst(taken - state.dropped)), state.complete)
             }
-            if let segment {
+            if let segment = ready.first, prepareHardLinks(ready, complete) {
                 taken += 1
                 let progress = Progress(segment)
                 open.append(progress)
                 return progress
             }
             if complete { return nil }
+            try process(events.take())
             try finishLists(includingLast: false)
             try waitForReceiver()
         }
+    }
+
+    /// Finds the last members of groups in the lists that are to be walked next; false while more lists are needed.
+    private func prepareHardLinks(_ ready: [FileSegment], _ complete: Bool) -> Bool {
+        if options.hardLinks == 0 { return true }
+        guard session.incremental else {
+            links.prepare(ready[0], dropsSingles: true)
+            return true
+        }
+        return links.takeNext(ready, complete: complete)
     }
 
     private func walk(_ progress: Progress) throws(TransferFailure) {
         let segment = progress.segment
         defer { session.wishes?.decided(below: segment.ndxStart + Int32(segment.count)) }
         requestsAllowed = session.incremental
-        if options.hardLinks > 0 { links.prepare(segment, dropsSingles: !session.incremental) }
         let directoryIndices = session.incremental ? segment.directoryIndices() : []
         var nextDirectory = 0
         if segment.parentDirectory >= 0 {
@@ -232,7 +243,8 @@ final class Generator {
     /// Looks at what the receiver says and lets requests out, every so often.
     func breathe() throws(TransferFailure) {
         sinceFlush += 1
-        if sinceFlush & 15 == 0 || inFlight > 200 { try process(events.take()) }
+        // Links to finished leaders are made when nothing else is left to do, as rsync does.
+        if options.hardLinks == 0 && (sinceFlush & 15 == 0 || inFlight > 200) { try process(events.take()) }
         if writer.hasPendingData || writer.hasQueuedMessages {
             if inFlight < 16 || sinceFlush >= 64 { try flush() }
         }
@@ -249,7 +261,7 @@ final class Generator {
     /// Finishes the oldest lists that have nothing outstanding.
     private func finishLists(includingLast: Bool) throws(TransferFailure) {
         guard session.incremental else { return }
-        try process(events.take())
+        if options.hardLinks == 0 { try process(events.take()) }
         while let first = open.first, first.outstanding == 0, first.redo == 0, open.count > 1 || includingLast {
             open.removeFirst()
             links.forget(first.segment)

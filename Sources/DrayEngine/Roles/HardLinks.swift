@@ -10,8 +10,8 @@ import Glibc
 /// What is known of each group. Owned by the generator.
 struct HardLinkGroups {
     struct Group {
-        /// Where a finished member lies: directory path id and name.
-        var finished: (directory: Int32, name: Bytes, path: Bytes)?
+        /// Where a finished member lies.
+        var finished: Finished?
         /// Index of the member whose data was asked for.
         var leader: Int32?
         /// Members that wait for the leader, in list order.
@@ -19,9 +19,25 @@ struct HardLinkGroups {
         /// Members without a destination that were passed over, in list order.
         var deferred: [Int32] = []
     }
+    struct Finished {
+        /// Directory path id.
+        var directory: Int32
+        var name: Bytes
+        var path: Bytes
+        /// In a dry run, the alternate file that it would be a link of, and that file's path.
+        var alternate: (status: FileStatus, path: Bytes)?
+    }
     var groups: [Int32: Group] = [:]
-    /// Last member of each group in a list being walked.
+    /// The alternate file that the entry being finished would be a link of.
+    var dryAlternate: (status: FileStatus, path: Bytes)?
+    /// Last member of each group in the lists that are known.
     private var last: [Int32: Int32] = [:]
+    /// Lists whose groups are known but that have not been walked.
+    private var preparedLists = 0
+    /// Entries of the lists walked since lists were last waited for; nil at the start.
+    private var walkedEntries: Int?
+    /// Entries that must be known before the walk goes on, and after how many a sender pauses.
+    private static let (enough, pause) = (500, 1000)
 
     static func group(_ list: FileSegment, _ entry: FileEntry) -> Int32? {
         guard entry.flags.contains(.hardLinked), let extra = list.extra(entry), extra.pointee.hardLinkGroup >= 0 else {
@@ -47,6 +63,30 @@ struct HardLinkGroups {
                 entry.pointee.flags.remove(.hardLinked)
             }
         }
+    }
+
+    /// Prepares the list that is walked next; false if lists must be waited for.
+    ///
+    /// The walk begins when 500 entries are known, and goes on list by list until the sender has paused (at 1000
+    /// entries): so both ends agree about the last member of a group.
+    mutating func takeNext(_ ready: [FileSegment], complete: Bool) -> Bool {
+        if preparedLists == 0 {
+            let isPause = walkedEntries == nil || walkedEntries! >= Self.pause
+            // What the sender has sent of its own accord follows the first list.
+            var known = walkedEntries == nil ? -ready[0].count : 0
+            var wanted = 0
+            while wanted < ready.count && (wanted == 0 || isPause && known < Self.enough) {
+                known += ready[wanted].count
+                wanted += 1
+            }
+            if isPause && known < Self.enough && !complete { return false }
+            for segment in ready[..<wanted] { prepare(segment, dropsSingles: false) }
+            preparedLists = wanted
+            if isPause { walkedEntries = walkedEntries == nil ? -ready[0].count : 0 }
+        }
+        preparedLists -= 1
+        walkedEntries = (walkedEntries ?? 0) + ready[0].count
+        return true
     }
 
     mutating func forget(_ segment: FileSegment) {
@@ -98,17 +138,20 @@ extension Generator {
         guard let number = HardLinkGroups.group(list, entry) else { return }
         var group = links.groups[number] ?? HardLinkGroups.Group()
         if group.finished != nil { return }
-        let finished = (entry.directory, destination.localName ?? Bytes(list.name(entry)), list.path(entry))
+        let finished = HardLinkGroups.Finished(
+            directory: entry.directory, name: destination.localName ?? Bytes(list.name(entry)), path: list.path(entry),
+            alternate: links.dryAlternate)
         group.finished = finished
-        let others = group.deferred + group.waiting
+        // Those that wait were appended to the leader; from it the way goes back to the beginning.
+        let others = group.waiting + group.deferred.reversed()
         let waitingCounted = !options.dryRun
-        let deferredCount = group.deferred.count
+        let waitingCount = group.waiting.count
         group.deferred = []
         group.waiting = []
         group.leader = nil
         links.groups[number] = group
         for (position, other) in others.enumerated() {
-            if position < deferredCount || waitingCounted { noteNoLongerWaiting(other) }
+            if position >= waitingCount || waitingCounted { noteNoLongerWaiting(other) }
             guard other != ndx, let (otherList, otherEntry) = lists.entry(other) else { continue }
             try link(other, otherList, otherEntry.pointee, to: finished)
         }
@@ -132,9 +175,17 @@ extension Generator {
         try handleRegular(next, otherList, otherEntry, parent, exists, status, mayDefer: false)
     }
 
+    /// A member was skipped: if it was the last one, a member that was passed over for it is requested.
+    func skipHardLink(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
+        guard options.hardLinks > 0, let number = HardLinkGroups.group(list, entry), links.isLast(number, ndx),
+            links.groups[number]?.leader == nil
+        else { return }
+        try replaceHardLinkLeader(ndx, list, entry)
+    }
+
     /// Makes one member a link of a finished one.
     private func link(
-        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, to finished: (directory: Int32, name: Bytes, path: Bytes)
+        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, to finished: HardLinkGroups.Finished
     ) throws(TransferFailure) {
         let parent = destination.root < 0 ? -ENOENT : cache.descriptor(entry.directory)
         let source = destination.root < 0 ? -ENOENT : cache.descriptor(finished.directory)
@@ -144,6 +195,10 @@ extension Generator {
             ? destination.status(parent, destination.name(list, entry, name), &status, role: .generator) == 0 : false
         var leader = FileStatus()
         if source >= 0 { _ = FileSystem.status(source, otherName.cString(finished.name), follow: false, &leader) }
+        if let alternate = finished.alternate { leader = alternate.status }
+        // Compatibility: a dry run of rsync names the alternate file to members in later lists.
+        let isLater = session.incremental && entry.directory != finished.directory
+        let shownPath = isLater ? finished.alternate?.path ?? finished.path : finished.path
         if exists && leader.inode != 0 && status.inode == leader.inode && status.device == leader.device {
             // Already the same file: only mentioned when unchanged items are wished.
             var flags = differences(list, entry, exists: true, status: status, base: .localChange, xname: [])
@@ -153,7 +208,10 @@ extension Generator {
             return
         }
         // A member that an alternate directory has under its own name is compared with that.
-        let match = exists ? nil : alternate(list, entry)
+        let isRegular = list.mode(entry) & FileType.mask == FileType.regular
+        let match =
+            exists || !isRegular && (options.dryRun || alternates.kind != .link)
+            ? nil : isRegular ? alternate(list, entry) : alternateItem(list, entry) { _, _ in true }
         func reportLink(_ isKnown: Bool, _ status: FileStatus) throws(TransferFailure) {
             var known = isKnown
             var shown = status
@@ -166,8 +224,8 @@ extension Generator {
                 shown = match.status
             }
             let flags = differences(
-                list, entry, exists: known, status: shown, base: .localChange, xname: finished.path)
-            try report(ndx, flags, xname: finished.path)
+                list, entry, exists: known, status: shown, base: .localChange, xname: shownPath)
+            try report(ndx, flags, xname: shownPath)
         }
         let sameKind = exists && status.type == list.mode(entry) & FileType.mask
         if options.dryRun {

@@ -28,9 +28,13 @@ struct PartialPlace {
         }
     }
 
+    private var climbs: Bool { directory.fields { $0 == UInt8(ascii: "/") }.contains(Bytes("..")) }
+
     /// Opens the directory; makes a relative one when asked.
     func open(create: Bool) -> Held? {
         let isAbsolute = directory.first == UInt8(ascii: "/")
+        // Compatibility: what climbs out of the file's directory is neither used nor removed.
+        if !isAbsolute && !root.options.insecureLinks && climbs { return nil }
         let base = isAbsolute ? FileSystem.workingDirectory : parent
         return directory.withCString { path -> Held? in
             var descriptor = FileSystem.open(base, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
@@ -40,6 +44,10 @@ struct PartialPlace {
                 descriptor = FileSystem.open(base, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
             }
             if descriptor < 0 { return nil }
+            if let confinement = root.options.confinement, !OperatorFile.isInside(descriptor, confinement) {
+                _ = FileSystem.close(descriptor)
+                return nil
+            }
             return Held(descriptor: descriptor, parent: parent, directory: directory, removable: !isAbsolute)
         }
     }
@@ -70,7 +78,7 @@ enum Backup {
         let components = backupDirectory.appendingComponent(sub).fields { $0 == UInt8(ascii: "/") }
         let own = backupDirectory.fields { $0 == UInt8(ascii: "/") }.count
         for (position, component) in components.enumerated() where component != Bytes(".") {
-            let next = component.withCString { name -> Int32 in
+            var next = component.withCString { name -> Int32 in
                 let flags = O_RDONLY | O_DIRECTORY | (confined ? O_NOFOLLOW : 0)
                 var descriptor = FileSystem.open(current, name, flags)
                 if descriptor == -ENOTDIR { _ = FileSystem.unlink(current, name) }
@@ -85,6 +93,12 @@ enum Backup {
                 return descriptor
             }
             _ = FileSystem.close(current)
+            if next >= 0, position + 1 >= own, let confinement = options.confinement,
+                !OperatorFile.isInside(next, confinement)
+            {
+                _ = FileSystem.close(next)
+                next = -ELOOP
+            }
             if next < 0 {
                 destination.session.reporter.systemError(
                     .receiver,

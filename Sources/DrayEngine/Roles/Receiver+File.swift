@@ -38,8 +38,10 @@ extension Receiver {
 
     /// Reads one reply's data; returns what the generator is to be told.
     func receiveFile(
-        _ ndx: Int32, _ list: FileSegment, _ entry: UnsafeMutablePointer<FileEntry>, _ record: ItemRecord
+        _ ndx: Int32, _ list: FileSegment, _ entry: UnsafeMutablePointer<FileEntry>, _ given: ItemRecord
     ) throws(TransferFailure) -> ReceiverEvents.Event {
+        var record = given
+        if session.protocolVersion < 29 { record.basisType = guessedBasis }
         let isRedo = entry.pointee.flags.contains(.sent)
         let parent = cache.descriptor(entry.pointee.directory)
         if parent < 0 {
@@ -77,8 +79,17 @@ extension Receiver {
         case BasisType.destination: break
         default: basisDescriptor = try openOtherBasis(list, entry.pointee, record, parent, &basisStatus)
         }
+        if session.protocolVersion < 29 && basisDescriptor < 0 {
+            record.basisType = BasisType.destination
+            basisDescriptor = opened(parent, cName, &basisStatus)
+            if basisDescriptor < 0 && !alternates.isEmpty {
+                record.basisType = 0
+                basisDescriptor = try openOtherBasis(list, entry.pointee, record, parent, &basisStatus)
+            }
+        }
         let isOther =
-            basisDescriptor >= 0 && record.basisType != BasisType.partialDirectory
+            basisDescriptor >= 0 && record.basisType != BasisType.destination
+            && record.basisType != BasisType.partialDirectory
             && record.basisType != BasisType.backup
         if basisDescriptor < 0 && record.basisType != BasisType.backup {
             basisDescriptor = opened(parent, cName, &basisStatus)
@@ -122,6 +133,12 @@ extension Receiver {
             }
         }
         return try conclude(outcome, &target, ndx, list, entry, parent, mode, existing, exists, isRedo, partialHold)
+    }
+
+    /// What the generator has used, where records of old protocols do not tell.
+    private var guessedBasis: UInt8 {
+        if options.updatesInPlace && options.backup { return BasisType.backup }
+        return destination.partialDirectory == nil ? BasisType.destination : BasisType.partialDirectory
     }
 
     /// Opens a basis outside of the destination file's own places: in an alternate directory, or one of similar name.
