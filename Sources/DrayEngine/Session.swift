@@ -140,11 +140,22 @@ public final class Session: @unchecked Sendable {
         } else {
             installTimeout()
             try writer.int32(advertisedVersion(own))
-            try writer.flush()
-            remoteVersion = try reader.int32()
+            remoteVersion = try readVersion()
         }
         protocolVersion = min(advertisedVersion(own), remoteVersion)
         try checkProtocolVersion()
+    }
+
+    /// Sends our version and reads the peer's. What a peer said before it left explains more than the failed write.
+    private func readVersion() throws(TransferFailure) -> Int32 {
+        do throws(TransferFailure) {
+            try writer.flush()
+        } catch {
+            if error.code != .socketIO { throw error }
+            // The writer would fail again before every wait.
+            reader.beforeWaiting = nil
+        }
+        return try reader.int32()
     }
 
     /// Checks the version agreed on and makes it known to the streams.

@@ -156,6 +156,8 @@ final class Generator {
     private func nextList() throws(TransferFailure) -> Progress? {
         while true {
             let (segment, complete) = lists.state.withLock { state -> (FileSegment?, Bool) in
+                // A peer that ends lists before they were walked has them no more.
+                taken = max(taken, state.dropped)
                 let position = taken - state.dropped
                 return (position < state.segments.count ? state.segments[position] : nil, state.complete)
             }
@@ -175,7 +177,7 @@ final class Generator {
         let segment = progress.segment
         defer { session.wishes?.decided(below: segment.ndxStart + Int32(segment.count)) }
         requestsAllowed = session.incremental
-        if options.hardLinks > 0 { links.prepare(segment, dropsSingles: !session.incremental) }
+        if options.hardLinks > 0 { try links.prepare(segment, dropsSingles: !session.incremental) }
         let directoryIndices = session.incremental ? segment.directoryIndices() : []
         var nextDirectory = 0
         if segment.parentDirectory >= 0 {
@@ -284,7 +286,8 @@ final class Generator {
                 settle(ndx)
                 try finishedTransfer(ndx)
             case .noSend(let ndx), .failed(let ndx):
-                if ndx < 0 { continue }
+                if case .failed = event, ndx < 0 { continue }
+                if lists.entry(ndx) == nil { throw lists.badIndex(ndx, "got_flist_entry_status", "generator") }
                 settle(ndx)
                 try abandonedTransfer(ndx)
             case .redo(let ndx):

@@ -22,6 +22,8 @@ struct HardLinkGroups {
     var groups: [Int32: Group] = [:]
     /// Last member of each group in a list being walked.
     private var last: [Int32: Int32] = [:]
+    /// Numbers of all groups so far: a list may continue those of earlier lists.
+    private var known: Set<Int32> = []
 
     static func group(_ list: FileSegment, _ entry: FileEntry) -> Int32? {
         guard entry.flags.contains(.hardLinked), let extra = list.extra(entry), extra.pointee.hardLinkGroup >= 0 else {
@@ -31,12 +33,18 @@ struct HardLinkGroups {
     }
 
     /// Finds the last member of every group of a list; in a complete list a group of one is an ordinary file.
-    mutating func prepare(_ segment: FileSegment, dropsSingles: Bool) {
+    mutating func prepare(_ segment: FileSegment, dropsSingles: Bool) throws(TransferFailure) {
         var counts: [Int32: Int] = [:]
         for position in 0..<segment.count {
             let entry = segment.entry(position).pointee
-            if entry.flags.contains(.cleared) { continue }
             guard let group = Self.group(segment, entry) else { continue }
+            if group >= segment.ndxStart {
+                known.insert(group)
+            } else if !known.contains(group) {
+                throw TransferFailure(
+                    .protocolIncompatible, "hard-link gnum \(group) precedes flist start \(segment.ndxStart)")
+            }
+            if entry.flags.contains(.cleared) { continue }
             last[group] = segment.ndx(position)
             counts[group, default: 0] += 1
         }
