@@ -345,7 +345,7 @@ public final class Session: @unchecked Sendable {
                 .deleted(
                     name: conversion?.fromWire(message: Bytes(name)) ?? Bytes(name),
                     mode: isDirectory ? FileType.directory : FileType.regular))
-        case .noop: try writer.keepAlive()
+        case .noop: try keepAliveIfDue()
         default:
             if code == .errorTransfer { reporter.noteTransferError() }
             if options.amServer {
@@ -375,9 +375,14 @@ public final class Session: @unchecked Sendable {
             throw TransferFailure(
                 .timeout, "[\(reader.role.rawValue)] io timeout after \(silent) seconds -- exiting", role: reader.role)
         }
-        if options.amSender && writer.isFramed
-            && monotonicNanoseconds() &- writer.lastWriteNanoseconds >= UInt64((seconds + 1) / 2) * 1_000_000_000
-        {
+        try keepAliveIfDue()
+    }
+
+    /// Sends a keep-alive when half the time limit has passed in silence; a peer cannot ask for more of them.
+    private func keepAliveIfDue() throws(TransferFailure) {
+        let seconds = options.timeoutSeconds
+        guard seconds > 0, options.amSender, writer.isFramed else { return }
+        if monotonicNanoseconds() &- writer.lastWriteNanoseconds >= UInt64((seconds + 1) / 2) * 1_000_000_000 {
             try writer.keepAlive()
         }
     }

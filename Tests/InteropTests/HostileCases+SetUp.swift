@@ -10,7 +10,7 @@ enum HostileCases {
         version too high | pull -r | 2 | protocol version mismatch -- is your shell clean?
             i:41
         version garbage | pull -r | 2 | protocol version mismatch -- is your shell clean?
-            "Welcome to this machine"
+            "Welcome" 20 "to" 20 "this" 20 "machine"
         version low server | receiver -re.LsfxCIvu | 2 | protocol version mismatch -- is your shell clean?
             i:13
         version low sender | sender -re.LsfxCIvu | 2 | protocol version mismatch -- is your shell clean?
@@ -96,7 +96,7 @@ enum HostileCases {
             $S 86{ 0000 }
         error exit code | pull -r | 3 | -
             $S 86{ i:3 }
-        error exit empty | pull -r | 12 | rsync: connection unexpectedly closed (N bytes received so far) [Receiver]
+        error exit empty | pull -r | 0 | -
             $S 86{ }
         tag with the top bit | pull -r | 12 | unexpected tag -135 [Receiver]
             $S 00000080

@@ -48,7 +48,7 @@ extension Interop {
             link target | pull -rl | 12 | -
                 $S { $D 18 01 66 000500 65257d93 ffa10000 v:4095 "abc" }
             file length | pull -r | 12 | -
-                $S { $D 18 01 66 fcffffffffffffff7f 65257d93 a4810000 $E } { 03 00a0 $none }
+                $S { $D 18 01 66 fcffffffffffffff7f 65257d93 a4810000 $E } { 02 00a0 $none }
             flood of keep-alives | pull -r | 12 | -
                 $S 00000007*1000000
             flood of old keep-alives | pull -r | 12 | -
