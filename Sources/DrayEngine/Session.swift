@@ -151,7 +151,7 @@ public final class Session: @unchecked Sendable {
         do throws(TransferFailure) {
             try writer.flush()
         } catch {
-            if error.code != .socketIO { throw error }
+            if error.code == .timeout || error.code == .signal { throw error }
             // The writer would fail again before every wait.
             reader.beforeWaiting = nil
         }

@@ -55,6 +55,7 @@ extension HostileCases {
             $S $list
         missing parent | pull -r +linger | 2 | ABORTING due to invalid path from sender: x/f
             $S { $D 18 03 "x/f" 000500 65257d93 a4810000 $E }
+            # may add that its receiver found the connection closed
         io error bits | pull -r | 12 | rsync: connection unexpectedly closed (N bytes received so far) [receiver]
             $S { $D $F 00 7f }
         eof in list | pull -r | 12 | rsync: connection unexpectedly closed (N bytes received so far) [Receiver]

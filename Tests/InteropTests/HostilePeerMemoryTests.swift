@@ -62,7 +62,15 @@ extension Interop {
             let result = try place.run(DrayPrograms.dray, item, seconds: 60)
             #expect(!result.timedOut)
             #expect(result.exitCode == item.exitCode, "\(result.errorText.prefix(2_000))")
-            #expect(result.peakKibibytes < Self.bound * 1024, "\(result.peakKibibytes) KiB")
+            #expect(isWithin(result, Self.bound), "\(result.peakKibibytes) KiB")
+        }
+
+        /// A started program's count begins with the peak of the process that starts it: a test that is larger than
+        /// the bound can only see what goes beyond itself.
+        private func isWithin(_ result: ProcessResult, _ bound: Int) -> Bool {
+            var own = rusage()
+            getrusage(RUSAGE_SELF, &own)
+            return result.peakKibibytes <= max(bound * 1024, own.ru_maxrss)
         }
 
         // MARK: - Decompression
@@ -118,7 +126,7 @@ extension Interop {
             let result = try place.run(DrayPrograms.dray, item, seconds: 120)
             #expect(!result.timedOut)
             #expect(result.exitCode == 12 && result.errorText.contains(text), "\(result.errorText)")
-            #expect(result.peakKibibytes < bound * 1024, "\(result.peakKibibytes) KiB")
+            #expect(isWithin(result, bound), "\(result.peakKibibytes) KiB")
         }
     }
 }
