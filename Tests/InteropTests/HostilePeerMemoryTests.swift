@@ -69,7 +69,7 @@ extension Interop {
         /// the bound can only see what goes beyond itself.
         private func isWithin(_ result: ProcessResult, _ bound: Int) -> Bool {
             var own = rusage()
-            getrusage(RUSAGE_SELF, &own)
+            getrusage(RUSAGE_SELF.rawValue, &own)
             return result.peakKibibytes <= max(bound * 1024, own.ru_maxrss)
         }
 
