@@ -140,11 +140,22 @@ public final class Session: @unchecked Sendable {
         } else {
             installTimeout()
             try writer.int32(advertisedVersion(own))
-            try writer.flush()
-            remoteVersion = try reader.int32()
+            remoteVersion = try readVersion()
         }
         protocolVersion = min(advertisedVersion(own), remoteVersion)
         try checkProtocolVersion()
+    }
+
+    /// Sends our version and reads the peer's. What a peer said before it left explains more than the failed write.
+    private func readVersion() throws(TransferFailure) -> Int32 {
+        do throws(TransferFailure) {
+            try writer.flush()
+        } catch {
+            if error.code == .timeout || error.code == .signal { throw error }
+            // The writer would fail again before every wait.
+            reader.beforeWaiting = nil
+        }
+        return try reader.int32()
     }
 
     /// Checks the version agreed on and makes it known to the streams.
@@ -367,7 +378,7 @@ public final class Session: @unchecked Sendable {
                 .deleted(
                     name: conversion?.fromWire(message: Bytes(name)) ?? Bytes(name),
                     mode: isDirectory ? FileType.directory : FileType.regular))
-        case .noop: try writer.keepAlive()
+        case .noop: try keepAliveIfDue()
         default:
             if code == .errorTransfer { reporter.noteTransferError() }
             if options.amServer {
@@ -397,9 +408,14 @@ public final class Session: @unchecked Sendable {
             throw TransferFailure(
                 .timeout, "[\(reader.role.rawValue)] io timeout after \(silent) seconds -- exiting", role: reader.role)
         }
-        if options.amSender && writer.isFramed
-            && monotonicNanoseconds() &- writer.lastWriteNanoseconds >= UInt64((seconds + 1) / 2) * 1_000_000_000
-        {
+        try keepAliveIfDue()
+    }
+
+    /// Sends a keep-alive when half the time limit has passed in silence; a peer cannot ask for more of them.
+    private func keepAliveIfDue() throws(TransferFailure) {
+        let seconds = options.timeoutSeconds
+        guard seconds > 0, options.amSender, writer.isFramed else { return }
+        if monotonicNanoseconds() &- writer.lastWriteNanoseconds >= UInt64((seconds + 1) / 2) * 1_000_000_000 {
             try writer.keepAlive()
         }
     }

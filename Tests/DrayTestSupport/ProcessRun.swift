@@ -10,6 +10,8 @@ public struct ProcessResult: Sendable {
     public var timedOut: Bool
     public var output: [UInt8]
     public var errors: [UInt8]
+    /// Largest resident size of the program or of a child that it waited for, KiB.
+    public var peakKibibytes = 0
 
     public var outputText: String { String(decoding: output, as: UTF8.self) }
     public var errorText: String { String(decoding: errors, as: UTF8.self) }
@@ -21,6 +23,7 @@ public final class RunningProcess {
     private let outputFile: Int32
     private let errorFile: Int32
     private var status: Int32?
+    private var usage = rusage()
 
     /// Starts `words[0]` (a path) with its standard output and error going to unnamed files.
     ///
@@ -90,7 +93,7 @@ public final class RunningProcess {
     public var isRunning: Bool {
         if status != nil { return false }
         var value: Int32 = 0
-        if waitpid(pid, &value, WNOHANG) == pid { status = value }
+        if wait4(pid, &value, WNOHANG, &usage) == pid { status = value }
         return status == nil
     }
 
@@ -110,7 +113,7 @@ public final class RunningProcess {
         let signalNumber = value & 0x7f
         return ProcessResult(
             exitCode: signalNumber == 0 ? (value >> 8) & 0xff : 128 + signalNumber, timedOut: timedOut,
-            output: Self.contents(outputFile), errors: Self.contents(errorFile))
+            output: Self.contents(outputFile), errors: Self.contents(errorFile), peakKibibytes: usage.ru_maxrss)
     }
 
     private static func contents(_ descriptor: Int32) -> [UInt8] {

@@ -181,7 +181,7 @@ extension Interop {
             try destination.file("file", content, time: 1_000_000_000)
             content.replaceSubrange(0..<300_000, with: FileTree.noise(300_000, seed: 5))
             try source.file("file", content)
-            let process = try RunningProcess(words(Cell.few[2], ["-rt", "--no-W", "--bwlimit=200"]))
+            let process = try RunningProcess(words(Cell.few[2], ["-rtv", "--no-W", "--bwlimit=200"]))
             usleep(600_000)
             let basis = open(destination.path("file"), O_WRONLY)
             _ = pwrite(basis, [UInt8](repeating: 9, count: 5_000), 5_000, 900_000)

@@ -99,7 +99,7 @@ final class ListReceiver {
         if !session.incremental { lists.finish() }
         count(segment, bytes: session.reader.bytesReceived - startBytes)
         if session.incremental && segment.count == 1 {
-            _ = try receiveControl(try session.reader.ndx())
+            _ = try receiveControl(try session.reader.ndx(), isFirst: true)
         }
         session.reporter.event(.fileListFinished(count: lists.knownCount))
     }
@@ -204,7 +204,9 @@ final class ListReceiver {
     }
 
     /// Acts on a negative index that is neither NDX_DONE nor statistics; false if it has no meaning here.
-    func receiveControl(_ ndx: Int32) throws(TransferFailure) -> Bool {
+    ///
+    /// - Parameter isFirst: the one list that is read before the roles split.
+    func receiveControl(_ ndx: Int32, isFirst: Bool = false) throws(TransferFailure) -> Bool {
         let who = session.reader.who
         if !session.incremental { return false }
         if ndx == Ndx.fileListEOF {
@@ -214,9 +216,9 @@ final class ListReceiver {
         let index = Ndx.fileListOffset - ndx
         let known = lists.directories.count
         if ndx > Ndx.fileListOffset || Int(index) >= known || index < 0 {
+            let complaint = "Invalid dir index: \(ndx) (-101 - \(Int(Ndx.fileListOffset) - known + 1))"
             throw session.fail(
-                .protocolIncompatible,
-                "Invalid dir index: \(ndx) (-101 - \(Int(Ndx.fileListOffset) - known + 1)) [\(who)]")
+                .protocolIncompatible, isFirst ? "[\(who)] \(complaint)" : "\(complaint) [\(who)]")
         }
         if finalListFreed {
             throw session.fail(.protocolIncompatible, "rsync: refusing sub-flist after final flist was freed")

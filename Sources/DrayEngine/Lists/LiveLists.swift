@@ -158,6 +158,8 @@ final class LiveLists: Sendable {
 
     func badIndex(_ ndx: Int32, _ place: String, _ who: String) -> TransferFailure {
         let (low, high) = bounds
+        // The number before the first entry could be a directory's; that this list has none is not worth a word.
+        if !isEmpty && ndx == low { return TransferFailure(.protocolIncompatible) }
         return TransferFailure(
             .protocolIncompatible, "File-list index \(ndx) not in \(low) - \(high) (\(place)) [\(who)]")
     }

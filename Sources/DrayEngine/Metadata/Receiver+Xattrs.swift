@@ -22,7 +22,12 @@ extension Receiver {
                     ])
             }
             let length = Int64(try reader.varint())
-            if length < 0 || length > Limits.xattrValueLength {
+            if length < 0 {
+                throw session.fail(
+                    .protocolIncompatible,
+                    "wire size xattr datum_len out of range: \(length) > \(Int32.max) [\(reader.who)]")
+            }
+            if length > Limits.xattrValueLength {
                 throw session.fail(
                     .protocolIncompatible, "xattr datum_len exceeds per-value limit [\(reader.who)]")
             }

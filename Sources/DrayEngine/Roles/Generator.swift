@@ -158,9 +158,11 @@ final class Generator {
     private func nextList() throws(TransferFailure) -> Progress? {
         while true {
             let (ready, complete) = lists.state.withLock { state -> ([FileSegment], Bool) in
-                (Array(state.segments.dropFirst(taken - state.dropped)), state.complete)
+                // A peer that ends lists before they were walked has them no more.
+                taken = max(taken, state.dropped)
+                return (Array(state.segments.dropFirst(taken - state.dropped)), state.complete)
             }
-            if let segment = ready.first, prepareHardLinks(ready, complete) {
+            if let segment = ready.first, try prepareHardLinks(ready, complete) {
                 taken += 1
                 let progress = Progress(segment)
                 open.append(progress)
@@ -174,13 +176,13 @@ final class Generator {
     }
 
     /// Finds the last members of groups in the lists that are to be walked next; false while more lists are needed.
-    private func prepareHardLinks(_ ready: [FileSegment], _ complete: Bool) -> Bool {
+    private func prepareHardLinks(_ ready: [FileSegment], _ complete: Bool) throws(TransferFailure) -> Bool {
         if options.hardLinks == 0 { return true }
         guard session.incremental else {
-            links.prepare(ready[0], dropsSingles: true)
+            try links.prepare(ready[0], dropsSingles: true)
             return true
         }
-        return links.takeNext(ready, complete: complete)
+        return try links.takeNext(ready, complete: complete)
     }
 
     private func walk(_ progress: Progress) throws(TransferFailure) {
@@ -296,7 +298,8 @@ final class Generator {
                 settle(ndx)
                 try finishedTransfer(ndx)
             case .noSend(let ndx), .failed(let ndx):
-                if ndx < 0 { continue }
+                if case .failed = event, ndx < 0 { continue }
+                if lists.entry(ndx) == nil { throw lists.badIndex(ndx, "got_flist_entry_status", "generator") }
                 settle(ndx)
                 try abandonedTransfer(ndx)
             case .redo(let ndx):

@@ -38,6 +38,8 @@ struct HardLinkGroups {
     private var walkedEntries: Int?
     /// Entries that must be known before the walk goes on, and after how many a sender pauses.
     private static let (enough, pause) = (500, 1000)
+    /// Numbers of all groups so far: a list may continue those of earlier lists.
+    private var known: Set<Int32> = []
 
     static func group(_ list: FileSegment, _ entry: FileEntry) -> Int32? {
         guard entry.flags.contains(.hardLinked), let extra = list.extra(entry), extra.pointee.hardLinkGroup >= 0 else {
@@ -47,12 +49,18 @@ struct HardLinkGroups {
     }
 
     /// Finds the last member of every group of a list; in a complete list a group of one is an ordinary file.
-    mutating func prepare(_ segment: FileSegment, dropsSingles: Bool) {
+    mutating func prepare(_ segment: FileSegment, dropsSingles: Bool) throws(TransferFailure) {
         var counts: [Int32: Int] = [:]
         for position in 0..<segment.count {
             let entry = segment.entry(position).pointee
-            if entry.flags.contains(.cleared) { continue }
             guard let group = Self.group(segment, entry) else { continue }
+            if group >= segment.ndxStart {
+                known.insert(group)
+            } else if !known.contains(group) {
+                throw TransferFailure(
+                    .protocolIncompatible, "hard-link gnum \(group) precedes flist start \(segment.ndxStart)")
+            }
+            if entry.flags.contains(.cleared) { continue }
             last[group] = segment.ndx(position)
             counts[group, default: 0] += 1
         }
@@ -69,7 +77,7 @@ struct HardLinkGroups {
     ///
     /// The walk begins when 500 entries are known, and goes on list by list until the sender has paused (at 1000
     /// entries): so both ends agree about the last member of a group.
-    mutating func takeNext(_ ready: [FileSegment], complete: Bool) -> Bool {
+    mutating func takeNext(_ ready: [FileSegment], complete: Bool) throws(TransferFailure) -> Bool {
         if preparedLists == 0 {
             let isPause = walkedEntries == nil || walkedEntries! >= Self.pause
             // What the sender has sent of its own accord follows the first list.
@@ -80,7 +88,7 @@ struct HardLinkGroups {
                 wanted += 1
             }
             if isPause && known < Self.enough && !complete { return false }
-            for segment in ready[..<wanted] { prepare(segment, dropsSingles: false) }
+            for segment in ready[..<wanted] { try prepare(segment, dropsSingles: false) }
             preparedLists = wanted
             if isPause { walkedEntries = walkedEntries == nil ? -ready[0].count : 0 }
         }

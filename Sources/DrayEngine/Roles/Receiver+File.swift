@@ -155,7 +155,7 @@ extension Receiver {
         if type != BasisType.fuzzy {
             let index = Int(isSimilar ? type - BasisType.fuzzy - 1 : type)
             if index >= alternates.places.count {
-                throw session.fail(.protocolIncompatible, "invalid basis_dir index: \(index).")
+                throw session.fail(.protocolIncompatible, "invalid basis_dir index: \(type).")
             }
             directory = alternates.descriptor(index, entry.directory)
         }
@@ -279,8 +279,11 @@ extension Receiver {
         entry.pointee.flags.insert(.sent)
         if options.readsBatch { resendWanted.insert(ndx) }
         let outlook = options.readsBatch ? "may" : "will"
-        session.reporter.warning(
-            Bytes("WARNING: ") + shown + Bytes(text: " failed verification -- update \(kept) (\(outlook) try again)."))
+        if options.info[.name] >= 1 || options.itemize > 0 {
+            session.reporter.warning(
+                Bytes("WARNING: ") + shown
+                    + Bytes(text: " failed verification -- update \(kept) (\(outlook) try again)."))
+        }
         return .redo(ndx)
     }
 

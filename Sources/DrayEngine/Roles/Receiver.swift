@@ -63,7 +63,9 @@ final class Receiver {
             try finish()
         } catch {
             publish()
-            events.post(.ended(error))
+            var failure = error
+            failure.role = failure.role ?? .receiver
+            events.post(.ended(failure))
         }
     }
 
@@ -133,6 +135,7 @@ final class Receiver {
                     continue
                 }
                 if ndx != Ndx.done {
+                    try checkRecord(ndx)
                     throw session.fail(.protocolIncompatible, "Invalid packet at end of run (\(ndx)) [\(reader.who)]")
                 }
                 break
@@ -140,6 +143,17 @@ final class Receiver {
             events.post(.phaseDone)
         }
         progress.finish()
+    }
+
+    /// Reads the record of an index that has no business here like any other: it may be bad in itself.
+    private func checkRecord(_ ndx: Int32) throws(TransferFailure) {
+        if ndx < 0 {
+            throw session.fail(
+                .protocolIncompatible, "Invalid file index: \(ndx) (-1 - \(lists.bounds.1)) [\(reader.who)]")
+        }
+        var record = try ItemRecord(flagsFrom: reader)
+        if lists.entry(ndx) == nil { throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who) }
+        try record.readDetails(from: reader)
     }
 
     private func publish() {
@@ -155,8 +169,9 @@ final class Receiver {
     // MARK: - One reply
 
     private func handle(_ ndx: Int32) throws(TransferFailure) {
-        let record = try ItemRecord(from: reader)
-        guard let (list, entry) = lists.entry(ndx) else { throw lists.badIndex(ndx, "recv_files", reader.who) }
+        var record = try ItemRecord(flagsFrom: reader)
+        guard let (list, entry) = lists.entry(ndx) else { throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who) }
+        try record.readDetails(from: reader)
         if entry.pointee.flags.contains(.cleared) {
             throw session.fail(.protocolIncompatible, "rsync: refusing transfer of cleared file index \(ndx)")
         }

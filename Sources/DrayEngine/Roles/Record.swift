@@ -18,13 +18,17 @@ struct ItemRecord {
         self.xname = xname
     }
 
-    /// Reads what follows an index.
-    init(from reader: WireReader) throws(TransferFailure) {
+    /// Reads the flags that follow an index; `readDetails` reads the rest once the index is known to be good.
+    init(flagsFrom reader: WireReader) throws(TransferFailure) {
         guard reader.protocolVersion >= 29 else {
             flags = [.transfer, .missingData]
             return
         }
         flags = ItemFlags(rawValue: UInt32(try reader.shortint()))
+    }
+
+    /// Reads basis type and name, as the flags announce.
+    mutating func readDetails(from reader: WireReader) throws(TransferFailure) {
         if flags.contains(.basisTypeFollows) { basisType = try reader.byte() }
         if flags.contains(.xnameFollows) { xname = try reader.vstring(bufferSize: Limits.maxPath) }
     }

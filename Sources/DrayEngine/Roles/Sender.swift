@@ -133,8 +133,17 @@ final class Sender {
     private func goodbyeIndex() throws(TransferFailure) -> Int32 {
         while true {
             let value = try reader.ndx()
-            guard value == Ndx.deletionStatistics && session.protocolVersion >= 31 else { return value }
-            try receiveDeletionStatistics()
+            if value == Ndx.deletionStatistics && session.protocolVersion >= 31 {
+                try receiveDeletionStatistics()
+                continue
+            }
+            if value == Ndx.done || session.protocolVersion < 29 { return value }
+            // Read like any request, so that a bad one gets the text it would have got before.
+            try refuseControl(value)
+            var record = try ItemRecord(flagsFrom: reader)
+            if lists.entry(value) == nil { throw lists.badIndex(value, "read_ndx_and_attrs", reader.who) }
+            try record.readDetails(from: reader)
+            return value
         }
     }
 
@@ -150,19 +159,25 @@ final class Sender {
 
     // MARK: - One request
 
+    /// A number that can only be an item's.
+    private func refuseControl(_ ndx: Int32) throws(TransferFailure) {
+        if ndx < 0 {
+            throw session.fail(
+                .protocolIncompatible, "Invalid file index: \(ndx) (-1 - \(lists.bounds.1)) [\(reader.who)]")
+        }
+    }
+
     private func serve(_ ndx: Int32) throws(TransferFailure) {
-        let record = try ItemRecord(from: reader)
+        try refuseControl(ndx)
+        var record = try ItemRecord(flagsFrom: reader)
         if session.protocolVersion < 30 && record.flags == .isNew && ndx == Int32(lists.knownCount) {
             // The keep-alive of protocol 29.
             return
         }
         guard let (list, entry) = lists.entry(ndx) else {
-            if ndx < 0 {
-                throw session.fail(
-                    .protocolIncompatible, "Invalid file index: \(ndx) (-1 - \(lists.bounds.1)) [\(reader.who)]")
-            }
             throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who)
         }
+        try record.readDetails(from: reader)
         current = ndx
         if entry.pointee.flags.contains(.cleared) {
             throw session.fail(.protocolIncompatible, "rsync: refusing transfer of cleared file index \(ndx)")
@@ -293,7 +308,7 @@ final class Sender {
 
     private func receiveSums(_ head: SumHead) throws(TransferFailure) -> BlockSumTable? {
         guard head.count > 0 else { return nil }
-        if Int64(head.count) * Limits.blockSumRecord >= options.maxAllocation {
+        if Int64(head.count) >= options.maxAllocation / Limits.blockSumRecord {
             throw TransferFailure(
                 .outOfMemory,
                 "[sender] exceeded --max-alloc=\(options.maxAllocation) setting (file=\(#fileID), line=\(#line))"
@@ -431,7 +446,9 @@ final class Sender {
 
     private func removeSource(_ ndx: Int32) throws(TransferFailure) {
         guard options.removeSourceFiles > 0, !options.dryRun else { return }
-        guard let (list, entry) = lists.entry(ndx) else { throw TransferFailure(.protocolIncompatible) }
+        guard let (list, entry) = lists.entry(ndx) else {
+            throw lists.badIndex(ndx, "successful_send", reader.who)
+        }
         let directory = walk.cache.descriptor(entry.pointee.directory)
         let full = displayName(list, entry.pointee)
         guard directory >= 0 else {

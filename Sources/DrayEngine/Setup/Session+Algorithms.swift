@@ -155,7 +155,8 @@ extension Session {
             } catch {
                 // An over-long list ends the negotiation, not the protocol.
                 if error.code != .protocolIncompatible { throw error }
-                throw TransferFailure(.unsupported, lines: error.lines)
+                let outcome = AlgorithmNegotiation.failure(own, peer: [], amServer: options.amServer, isSilent: true)
+                throw TransferFailure(.unsupported, lines: error.lines + outcome.lines)
             }
         }
         tellDetails("Server \(own.kind) list (on client): \(peer.displayText)")

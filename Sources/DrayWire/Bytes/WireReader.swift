@@ -61,7 +61,9 @@ public final class WireReader {
     }
 
     /// The role as it stands in brackets.
-    public var who: String { incremental ? "\(role.rawValue)/inc" : role.rawValue }
+    public var who: String { role.rawValue }
+    /// The same in complaints about frames.
+    private var frameReader: String { incremental ? "\(role.rawValue)/inc" : role.rawValue }
 
     /// From the next byte on the stream is framed.
     public func startFraming() {
@@ -151,13 +153,13 @@ public final class WireReader {
         var header: UInt32 = 0
         for shift in stride(from: UInt32(0), to: 32, by: 8) { header |= UInt32(try rawByte()) << shift }
         let length = Int(header & 0xFF_FFFF)
-        let tag = Int(header >> 24) - 7
+        let tag = Int(Int32(bitPattern: header) >> 24) - 7
         if tag == 0 {
             frameLeft = length
             return
         }
         guard tag > 0, let code = MessageCode(rawValue: UInt8(tag)) else {
-            throw TransferFailure(.protocolStream, "unexpected tag \(tag) [\(who)]", role: role)
+            throw TransferFailure(.protocolStream, "unexpected tag \(tag) [\(frameReader)]", role: role)
         }
         try check(code, length)
         for index in 0..<length { messageBuffer[index] = try rawByte() }
@@ -171,7 +173,7 @@ public final class WireReader {
         case .errorTransfer, .info, .error, .warning, .deleted:
             if length >= Limits.lineBuffer {
                 throw TransferFailure(
-                    .protocolStream, "multiplexing overflow \(code.rawValue):\(length) [\(who)]", role: role)
+                    .protocolStream, "multiplexing overflow \(code.rawValue):\(length) [\(frameReader)]", role: role)
             }
             return
         case .ioError, .noSend: valid = length == 4
@@ -183,7 +185,7 @@ public final class WireReader {
         }
         if !valid {
             throw TransferFailure(
-                .protocolStream, "invalid multi-message \(code.rawValue):\(length) [\(who)]", role: role)
+                .protocolStream, "invalid multi-message \(code.rawValue):\(length) [\(frameReader)]", role: role)
         }
     }
 
@@ -219,13 +221,10 @@ public final class WireReader {
 
     /// The next `count` bytes; `count` must have been bounded by the caller.
     public func bytes(_ count: Int) throws(TransferFailure) -> Bytes {
-        if count == 0 { return [] }
-        var result = Bytes(repeating: 0, count: count)
-        var failure: TransferFailure?
-        result.withUnsafeMutableBytes { raw in
-            do throws(TransferFailure) { try bytes(into: raw) } catch { failure = error }
-        }
-        if let failure { throw failure }
+        var result = Bytes()
+        // A claimed length alone costs no memory.
+        result.reserveCapacity(min(count, capacity))
+        while result.count < count { result.append(contentsOf: try chunk(limit: count - result.count)) }
         return result
     }
 

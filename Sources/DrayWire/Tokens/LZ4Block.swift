@@ -52,7 +52,7 @@
         func supply(_ piece: UnsafeRawBufferPointer) { self.piece = piece }
 
         func output() throws(TransferFailure) -> UnsafeRawBufferPointer? {
-            guard let start = piece.baseAddress, piece.count > 0 else { return nil }
+            guard let start = piece.baseAddress else { return nil }
             let size = LZ4_decompress_safe(
                 start.assumingMemoryBound(to: CChar.self), out, Int32(piece.count), Int32(Limits.lz4Output))
             piece = UnsafeRawBufferPointer(start: nil, count: 0)

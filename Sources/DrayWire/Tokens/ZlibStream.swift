@@ -93,6 +93,7 @@ final class ZlibDecoder: LiteralDecoder {
     private let role: () -> RoleName
     /// The last output filled the buffer: there may be more without more input.
     private var mayHoldMore = false
+    private var isEmptyPiece = false
     let wantsMatches: Bool
 
     init(insertsMatches: Bool, role: @escaping () -> RoleName) {
@@ -114,15 +115,18 @@ final class ZlibDecoder: LiteralDecoder {
         if !isReady || inflateReset(stream) != Z_OK { throw failure("inflateInit failed") }
         stream.pointee.avail_in = 0
         mayHoldMore = false
+        isEmptyPiece = false
     }
 
     func supply(_ piece: UnsafeRawBufferPointer) {
         stream.pointee.next_in = UnsafeMutablePointer(
             mutating: piece.baseAddress?.assumingMemoryBound(to: UInt8.self))
         stream.pointee.avail_in = UInt32(piece.count)
+        isEmptyPiece = piece.isEmpty
     }
 
     func output() throws(TransferFailure) -> UnsafeRawBufferPointer? {
+        if isEmptyPiece { throw failure("inflate returned \(Z_BUF_ERROR) (0 bytes)") }
         while stream.pointee.avail_in > 0 || mayHoldMore {
             stream.pointee.next_out = out
             stream.pointee.avail_out = UInt32(Self.capacity)

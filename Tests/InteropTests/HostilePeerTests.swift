@@ -1,0 +1,104 @@
+// Dray — peers that break the protocol: every bound on a received value, with its text and exit code.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayTestSupport
+import Glibc
+import Testing
+
+extension Interop {
+    /// Prepared bytes against a client or a server, and the same bytes against rsync where it is to end alike.
+    @Suite struct HostilePeerTests {
+        let place: HostilePlace
+
+        init() throws { place = try HostilePlace() }
+
+        @Test(arguments: HostileCases.setUp + HostileCases.frames)
+        func setUpAndFrames(_ item: HostileCase) throws { try check(item) }
+
+        @Test(arguments: HostileCases.entries + HostileCases.segments + HostileCases.metadata)
+        func fileLists(_ item: HostileCase) throws { try check(item) }
+
+        @Test(arguments: HostileCases.requests + HostileCases.endings)
+        func requests(_ item: HostileCase) throws { try check(item) }
+
+        @Test(arguments: HostileCases.replies + HostileCases.tokens)
+        func replies(_ item: HostileCase) throws { try check(item) }
+
+        @Test(arguments: HostileCases.receivingServer)
+        func receivingServers(_ item: HostileCase) throws { try check(item) }
+
+        private func check(_ item: HostileCase) throws {
+            let own = try place.run(DrayPrograms.dray, item)
+            #expect(!own.timedOut, "hangs")
+            #expect(own.exitCode == item.exitCode, "\(own.errorText)")
+            let lines = place.lines(own)
+            if let text = item.text {
+                #expect(lines.contains(text), "\(lines)")
+            } else {
+                #expect(lines.isEmpty, "\(lines)")
+            }
+            guard item.difference == nil else { return }
+            let peer = try place.run(PeerRsync.path!, item)
+            #expect(!peer.timedOut)
+            // Its generator may find the connection gone before it hears why.
+            let isOvertaken = peer.exitCode == 10 && peer.errorText.contains("Broken pipe (32)")
+            #expect(peer.exitCode == item.exitCode || isOvertaken, "rsync: \(peer.errorText)")
+            #expect(place.lines(peer) == lines, "rsync: \(peer.errorText)")
+        }
+    }
+}
+
+/// Trees and scripts of one case.
+final class HostilePlace {
+    private let scratch: ScratchDirectory
+
+    init() throws { scratch = try ScratchDirectory() }
+
+    /// Runs `program` in the role that the case says, fed with its bytes.
+    func run(_ program: String, _ item: HostileCase, seconds: Int = 15) throws -> ProcessResult {
+        removeTree(scratch.path + "/destination")
+        let source = try FileTree(scratch.path + "/source")
+        let destination = try FileTree(scratch.path + "/destination")
+        try source.file("f", Array("0123456789".utf8), time: 1_000_000_000)
+        try source.directory("d")
+        source.remove("l")
+        symlink("f", source.path("l"))
+        if item.hasBasis { try destination.file("f", [UInt8](repeating: 0x78, count: 5_000)) }
+        try source.file("../input", item.bytes)
+        let feed = "cat \(scratch.path)/input; \(item.lingers ? "sleep 0.3; " : "")"
+        try source.file("../shell", Array("#!/bin/sh\n\(feed)\nexec cat >/dev/null\n".utf8), mode: 0o755)
+        let clientWords = [program] + item.options + ["-e", scratch.path + "/shell"]
+        let words: [String]
+        switch item.role {
+        case .pull: words = clientWords + ["host:source/", destination.root + "/"]
+        case .push: words = clientWords + [source.root + "/", "host:destination/"]
+        case .receiver, .sender:
+            let place = item.role == .sender ? source.root : destination.root
+            words =
+                ["/bin/sh", "-c", "{ \(feed)} | \"$@\"", "sh", program, "--server"]
+                + (item.role == .sender ? ["--sender"] : []) + item.options + [".", place + "/"]
+        }
+        return try DrayTestSupport.run(words, in: scratch.path, seconds: seconds)
+    }
+
+    /// The error output without what must differ: program positions, counts, the order of two processes' lines, and
+    /// the closing `rsync error:` lines.
+    func lines(_ result: ProcessResult) -> [String] {
+        // An over-long list is not kept; rsync shows what its buffer happens to hold.
+        let isOverlong = result.errorText.contains("over-long vstring received (256")
+        return result.errors.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }.filter {
+            !$0.hasPrefix("rsync error: ") && !$0.contains("Broken pipe (32)")
+                && !($0.contains("connection unexpectedly closed") && $0.hasSuffix("[generator]"))
+                && !(isOverlong && $0.hasPrefix("Server list: "))
+        }.map(normal).sorted()
+    }
+
+    private func normal(_ line: String) -> String {
+        var line = line
+        if let site = line.firstRange(of: " (file=") { line = String(line[..<site.lowerBound]) + " (SITE)" }
+        if let count = line.firstRange(of: "closed ("), let end = line.firstRange(of: " bytes received so far)") {
+            line.replaceSubrange(count.upperBound..<end.lowerBound, with: "N")
+        }
+        return line.replacing(scratch.path, with: "TEST")
+    }
+}
