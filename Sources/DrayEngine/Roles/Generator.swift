@@ -178,11 +178,12 @@ final class Generator {
     /// Finds the last members of groups in the lists that are to be walked next; false while more lists are needed.
     private func prepareHardLinks(_ ready: [FileSegment], _ complete: Bool) throws(TransferFailure) -> Bool {
         if options.hardLinks == 0 { return true }
+        try links.check(ready, first: taken)
         guard session.incremental else {
-            try links.prepare(ready[0], dropsSingles: true)
+            links.prepare(ready[0], dropsSingles: true)
             return true
         }
-        return try links.takeNext(ready, complete: complete)
+        return links.takeNext(ready, complete: complete)
     }
 
     private func walk(_ progress: Progress) throws(TransferFailure) {

@@ -40,6 +40,7 @@ struct HardLinkGroups {
     private static let (enough, pause) = (500, 1000)
     /// Numbers of all groups so far: a list may continue those of earlier lists.
     private var known: Set<Int32> = []
+    private var checkedLists = 0
 
     static func group(_ list: FileSegment, _ entry: FileEntry) -> Int32? {
         guard entry.flags.contains(.hardLinked), let extra = list.extra(entry), extra.pointee.hardLinkGroup >= 0 else {
@@ -48,19 +49,31 @@ struct HardLinkGroups {
         return extra.pointee.hardLinkGroup
     }
 
+    /// Checks the groups of lists that were not looked at yet: a list may only continue those of earlier lists.
+    ///
+    /// - Parameter first: number of the first of `lists` in the connection.
+    mutating func check(_ lists: [FileSegment], first: Int) throws(TransferFailure) {
+        for (offset, segment) in lists.enumerated() where first + offset >= checkedLists {
+            checkedLists = first + offset + 1
+            for position in 0..<segment.count {
+                guard let group = Self.group(segment, segment.entry(position).pointee) else { continue }
+                if group >= segment.ndxStart {
+                    known.insert(group)
+                } else if !known.contains(group) {
+                    throw TransferFailure(
+                        .protocolIncompatible, "hard-link gnum \(group) precedes flist start \(segment.ndxStart)")
+                }
+            }
+        }
+    }
+
     /// Finds the last member of every group of a list; in a complete list a group of one is an ordinary file.
-    mutating func prepare(_ segment: FileSegment, dropsSingles: Bool) throws(TransferFailure) {
+    mutating func prepare(_ segment: FileSegment, dropsSingles: Bool) {
         var counts: [Int32: Int] = [:]
         for position in 0..<segment.count {
             let entry = segment.entry(position).pointee
-            guard let group = Self.group(segment, entry) else { continue }
-            if group >= segment.ndxStart {
-                known.insert(group)
-            } else if !known.contains(group) {
-                throw TransferFailure(
-                    .protocolIncompatible, "hard-link gnum \(group) precedes flist start \(segment.ndxStart)")
-            }
             if entry.flags.contains(.cleared) { continue }
+            guard let group = Self.group(segment, entry) else { continue }
             last[group] = segment.ndx(position)
             counts[group, default: 0] += 1
         }
@@ -77,7 +90,7 @@ struct HardLinkGroups {
     ///
     /// The walk begins when 500 entries are known, and goes on list by list until the sender has paused (at 1000
     /// entries): so both ends agree about the last member of a group.
-    mutating func takeNext(_ ready: [FileSegment], complete: Bool) throws(TransferFailure) -> Bool {
+    mutating func takeNext(_ ready: [FileSegment], complete: Bool) -> Bool {
         if preparedLists == 0 {
             let isPause = walkedEntries == nil || walkedEntries! >= Self.pause
             // What the sender has sent of its own accord follows the first list.
@@ -88,7 +101,7 @@ struct HardLinkGroups {
                 wanted += 1
             }
             if isPause && known < Self.enough && !complete { return false }
-            for segment in ready[..<wanted] { try prepare(segment, dropsSingles: false) }
+            for segment in ready[..<wanted] { prepare(segment, dropsSingles: false) }
             preparedLists = wanted
             if isPause { walkedEntries = walkedEntries == nil ? -ready[0].count : 0 }
         }
@@ -230,6 +243,8 @@ extension Generator {
             {
                 known = true
                 shown = match.status
+                // A link of what the alternate directory has is an unchanged item.
+                if alternates.kind == .link && options.itemize < 2 && options.info[.name] < 2 { return }
             }
             let flags = differences(
                 list, entry, exists: known, status: shown, base: .localChange, xname: shownPath)
