@@ -16,12 +16,15 @@ final class OwnerMap {
     private let groupRules: OwnerRules?
     /// The name of id 0 that a sender which does not tell it is taken to have.
     private let zeroName: Bytes?
+    /// A daemon with numeric ids does not look at names, not even in rules.
+    private let ignoresNames: Bool
     private var users: [UInt32: UInt32] = [:]
     private var groupIDs: [UInt32: (gid: UInt32, skip: Bool)] = [:]
 
     init(session: Session) throws(TransferFailure) {
         let options = session.options
         numeric = options.numericIDs || session.environment.numericIDs
+        ignoresNames = session.environment.numericIDs
         isRoot = options.actsLikeRoot
         groups = FileSystem.processGroups()
         let warn = { (line: Bytes) in session.reporter.error(line) }
@@ -35,7 +38,8 @@ final class OwnerMap {
         zeroName = isTold || numeric ? nil : Bytes("root")
     }
 
-    func user(_ id: UInt32, _ name: Bytes?) -> UInt32 {
+    func user(_ id: UInt32, _ received: Bytes?) -> UInt32 {
+        let name = ignoresNames ? nil : received
         if !isRoot || numeric && userRules == nil { return id }
         if let known = users[id] { return known }
         var local = id
@@ -48,7 +52,8 @@ final class OwnerMap {
         return local
     }
 
-    func group(_ id: UInt32, _ name: Bytes?) -> (gid: UInt32, skip: Bool) {
+    func group(_ id: UInt32, _ received: Bytes?) -> (gid: UInt32, skip: Bool) {
+        let name = ignoresNames ? nil : received
         if let known = groupIDs[id] { return known }
         var local = id
         if let mapped = groupRules?.target(id, name ?? (id == 0 ? zeroName : nil)) {

@@ -50,8 +50,13 @@ final class SourceWalk {
         format = FileListFormat(
             options: session.options, protocolVersion: session.protocolVersion, flags: session.flags,
             checksumLength: session.fileChecksum.digestLength)
+        // A daemon with numeric ids has no names to tell but that of id 0, and that only at the end of a list.
+        let hidesNames = session.environment.numericIDs
+        let hidesZero = hidesNames && session.incremental
         encoder = FileEntryEncoder(
-            writer: session.writer, format: format, userName: IDNames.userName, groupName: IDNames.groupName)
+            writer: session.writer, format: format,
+            userName: { hidesNames && $0 != 0 || hidesZero ? nil : IDNames.userName($0) },
+            groupName: { hidesNames && $0 != 0 || hidesZero ? nil : IDNames.groupName($0) })
         if let conversion = session.conversion { encoder.convertPath = { (try? conversion.toWire($0)) ?? $0 } }
         filters = FilterWalk(session: session, side: .sender)
         chmod = ModeChanges(session.options.chmod + (session.environment.moduleChmod.map { [$0] } ?? []))
