@@ -16,15 +16,15 @@ final class OwnerMap {
     private let groupRules: OwnerRules?
     /// The name of id 0 that a sender which does not tell it is taken to have.
     private let zeroName: Bytes?
-    /// A daemon with numeric ids does not look at names, not even in rules.
-    private let ignoresNames: Bool
+    /// Compatibility: rules of a daemon with numeric ids do not know id 0 by its name.
+    private let ignoresZeroName: Bool
     private var users: [UInt32: UInt32] = [:]
     private var groupIDs: [UInt32: (gid: UInt32, skip: Bool)] = [:]
 
     init(session: Session) throws(TransferFailure) {
         let options = session.options
         numeric = options.numericIDs || session.environment.numericIDs
-        ignoresNames = session.environment.numericIDs
+        ignoresZeroName = session.environment.numericIDs
         isRoot = options.actsLikeRoot
         groups = FileSystem.processGroups()
         let warn = { (line: Bytes) in session.reporter.error(line) }
@@ -39,7 +39,7 @@ final class OwnerMap {
     }
 
     func user(_ id: UInt32, _ received: Bytes?) -> UInt32 {
-        let name = ignoresNames ? nil : received
+        let name = ignoresZeroName && id == 0 ? nil : received
         if !isRoot || numeric && userRules == nil { return id }
         if let known = users[id] { return known }
         var local = id
@@ -53,7 +53,7 @@ final class OwnerMap {
     }
 
     func group(_ id: UInt32, _ received: Bytes?) -> (gid: UInt32, skip: Bool) {
-        let name = ignoresNames ? nil : received
+        let name = ignoresZeroName && id == 0 ? nil : received
         if let known = groupIDs[id] { return known }
         var local = id
         if let mapped = groupRules?.target(id, name ?? (id == 0 ? zeroName : nil)) {
