@@ -16,15 +16,15 @@ final class OwnerMap {
     private let groupRules: OwnerRules?
     /// The name of id 0 that a sender which does not tell it is taken to have.
     private let zeroName: Bytes?
-    /// Compatibility: rules of a daemon with numeric ids do not know id 0 by its name.
-    private let ignoresZeroName: Bool
+    /// A daemon with numeric ids does not look at names, not even in rules.
+    private let ignoresNames: Bool
     private var users: [UInt32: UInt32] = [:]
     private var groupIDs: [UInt32: (gid: UInt32, skip: Bool)] = [:]
 
     init(session: Session) throws(TransferFailure) {
         let options = session.options
         numeric = options.numericIDs || session.environment.numericIDs
-        ignoresZeroName = session.environment.numericIDs
+        ignoresNames = session.environment.numericIDs
         isRoot = options.actsLikeRoot
         groups = FileSystem.processGroups()
         let warn = { (line: Bytes) in session.reporter.error(line) }
@@ -39,7 +39,7 @@ final class OwnerMap {
     }
 
     func user(_ id: UInt32, _ received: Bytes?) -> UInt32 {
-        let name = ignoresZeroName && id == 0 ? nil : received
+        let name = ignoresNames ? nil : received
         if !isRoot || numeric && userRules == nil { return id }
         if let known = users[id] { return known }
         var local = id
@@ -53,7 +53,7 @@ final class OwnerMap {
     }
 
     func group(_ id: UInt32, _ received: Bytes?) -> (gid: UInt32, skip: Bool) {
-        let name = ignoresZeroName && id == 0 ? nil : received
+        let name = ignoresNames ? nil : received
         if let known = groupIDs[id] { return known }
         var local = id
         if let mapped = groupRules?.target(id, name ?? (id == 0 ? zeroName : nil)) {
@@ -64,6 +64,15 @@ final class OwnerMap {
         let result = (gid: local, skip: !isRoot && !groups.contains(local))
         groupIDs[id] = result
         return result
+    }
+
+    /// Ids in ACLs of incremental lists: numeric ids leave those without a name alone, whatever the rules say.
+    func accessUser(_ id: UInt32, _ name: Bytes?) -> UInt32 {
+        numeric && name == nil ? id : user(id, name)
+    }
+
+    func accessGroup(_ id: UInt32, _ name: Bytes?) -> UInt32 {
+        numeric && isRoot && name == nil ? id : group(id, name).gid
     }
 
     /// Applies id lists to every stored combination and ACL (non-incremental lists).

@@ -56,6 +56,8 @@ final class ListReceiver {
             }
         }
         decoder.mapUser = { [owners] id, name in owners.user(id, name) }
+        decoder.mapAccessUser = { [owners] id, name in owners.accessUser(id, name) }
+        decoder.mapAccessGroup = { [owners] id, name in owners.accessGroup(id, name) }
         decoder.mapGroup = { [owners] id, name in owners.group(id, name) }
         let chmod = ModeChanges(
             (session.options.amServer ? [] : session.options.chmod)
