@@ -109,10 +109,15 @@ public final class DirectoryCache {
     private let rootDescriptor: (Int32) -> Int32
     /// Opens a path by rules of its own instead of confining it to the anchor.
     private let open: ((Bytes) -> Int32)?
+    private let followsLinks: Bool
     private let name = NameBuffer()
     private var last = Slot(id: -1, descriptor: -1, age: 0)
 
-    public init(paths: PathTable, capacity: Int = 24, rootDescriptor: @escaping (Int32) -> Int32) {
+    /// - Parameter followsLinks: directories that symlinks name lie where they point to, inside or outside.
+    public init(
+        paths: PathTable, capacity: Int = 24, followsLinks: Bool = false, rootDescriptor: @escaping (Int32) -> Int32
+    ) {
+        self.followsLinks = followsLinks
         self.paths = paths
         self.capacity = capacity
         self.rootDescriptor = rootDescriptor
@@ -124,6 +129,7 @@ public final class DirectoryCache {
         self.paths = paths
         self.capacity = capacity
         rootDescriptor = { _ in -1 }
+        followsLinks = false
         self.open = open
     }
 
@@ -147,7 +153,7 @@ public final class DirectoryCache {
         while path.count > 0 && path[0] == UInt8(ascii: "/") { path = UnsafeRawBufferPointer(rebasing: path[1...]) }
         let descriptor =
             open.map { $0(Bytes(path)) }
-            ?? ConfinedPath.openDirectory(rootDescriptor(paths.root(id)), name.cString(path))
+            ?? openBelowRoot(rootDescriptor(paths.root(id)), path)
         if descriptor < 0 { return descriptor }
         if slots.count >= capacity {
             var oldest = 0
@@ -158,6 +164,13 @@ public final class DirectoryCache {
         last = Slot(id: id, descriptor: descriptor, age: clock)
         slots.append(last)
         return descriptor
+    }
+
+    private func openBelowRoot(_ root: Int32, _ path: UnsafeRawBufferPointer) -> Int32 {
+        if followsLinks && path.count > 0 {
+            return FileSystem.open(root, name.cString(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        }
+        return ConfinedPath.openDirectory(root, name.cString(path))
     }
 
     /// Forgets everything but directory `id`, whose descriptor somebody still uses.

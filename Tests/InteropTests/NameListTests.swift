@@ -81,6 +81,24 @@ extension Interop {
             }
         }
 
+        /// Links that lead out of the source, relative and absolute: what they point to is copied when it is asked for.
+        @Test(arguments: [["-rtL"], ["-rtk"], ["-rlt", "--copy-unsafe-links"], ["-rltR"]])
+        func linksThatLeadOut(_ options: [String]) throws {
+            let outside = try FileTree(scratch.path + "/outside")
+            try outside.file("f", FileTree.noise(300, seed: 6))
+            try outside.setTime("", 1_450_000_000)
+            try source.symlink("a/out", to: "../../outside")
+            try source.symlink("a/absolute", to: outside.root)
+            let names =
+                options == ["-rltR"] ? ["a/out/f", source.root + "/a/absolute/f"] : [source.root + "/"]
+            try compare("push \(options)", ordered: true) {
+                shell($0, $1) + options + ["-i"] + names + ["h:\(scratch.path)/destination/"]
+            }
+            try compare("local \(options)", ordered: true) { client, _ in
+                [client.path] + options + ["-i"] + names + [scratch.path + "/destination/"]
+            }
+        }
+
         @Test(arguments: versions)
         func filesFrom(_ version: Int) throws {
             let list = scratch.path + "/list"

@@ -50,7 +50,7 @@ extension SourceWalk {
     }
 
     func displayPath(_ path: Bytes, _ directory: Int32) -> Bytes {
-        roots[Int(paths.root(directory))].display.appendingComponent(path)
+        path.first == UInt8(ascii: "/") ? path : roots[Int(paths.root(directory))].display.appendingComponent(path)
     }
 
     /// Sends every accepted entry of one directory; returns its subdirectories (path ids) to walk.

@@ -65,7 +65,11 @@ final class SourceWalk {
         final class Roots { var list: [Int32] = [] }
         let roots = Roots()
         rootDescriptors = { roots.list.append($0) }
-        cache = DirectoryCache(paths: paths) { roots.list[Int($0)] }
+        // What links point to is asked for, also by parents of --relative; only a module without chroot keeps it inside.
+        let follows = options.copyLinks || options.copyDirlinks || options.copyUnsafeLinks || options.relative
+        cache = DirectoryCache(paths: paths, followsLinks: follows && !session.environment.sanitizesPaths) {
+            roots.list[Int($0)]
+        }
     }
 
     let rootDescriptors: (Int32) -> Void
