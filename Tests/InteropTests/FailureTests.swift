@@ -240,5 +240,25 @@ extension Interop {
             #expect(!result.timedOut && result.exitCode == 30)
             #expect(result.errorText.contains("io timeout after 1 seconds -- exiting"), "\(result.errorText)")
         }
+
+        /// What an interrupted run left in the directory of delayed updates serves as basis and must not cost the file.
+        @Test(arguments: [28, 29, 32])
+        func delayedUpdatesSurviveLeftovers(_ version: Int) throws {
+            for cell in [Cell.few[0]] + Self.pairs {
+                for name in ["a", "b", "c"] {
+                    try source.file(name, FileTree.noise(3_000, seed: UInt64(version)))
+                    try destination.file(name, FileTree.noise(2_900, seed: 1), time: 1_400_000_000)
+                }
+                try destination.directory(".~tmp~")
+                try destination.file(".~tmp~/b", FileTree.noise(1_000, seed: 2))
+                let result = try run(
+                    words(cell, ["-rt", "--no-W", "--delay-updates", "--protocol=\(version)"]), seconds: 20)
+                #expect(result.exitCode == 0, "\(cell): \(result.errorText)")
+                for name in ["a", "b", "c"] {
+                    #expect(item(name)?.digest == TreeSnapshot(source.root).items[name]?.digest, "\(cell): \(name)")
+                }
+                #expect(item(".~tmp~") == nil, "\(cell)")
+            }
+        }
     }
 }

@@ -68,6 +68,10 @@ extension Receiver {
                 partialHold = place.open(create: false)
                 if let held = partialHold {
                     basisDescriptor = opened(held.descriptor, otherName.cString(place.name), &basisStatus)
+                    if basisDescriptor < 0 {
+                        held.close()
+                        partialHold = nil
+                    }
                 }
             }
         case BasisType.backup:
@@ -247,7 +251,9 @@ extension Receiver {
         var kept = "discarded"
         if outcome == .good {
             let stored = store(&target, list, entry.pointee, parent, mode, choice: .exactTime, to: .final)
-            if target.isInPlace == false, let partialHold {
+            // A delayed file now stands in the partial file's place.
+            let isDelayed = options.delayUpdates && destination.localName == nil
+            if !target.isInPlace, !isDelayed, let partialHold {
                 _ = FileSystem.unlink(partialHold.descriptor, otherName.cString(Bytes(list.name(entry.pointee))))
                 partialHold.removeIfEmpty()
             }

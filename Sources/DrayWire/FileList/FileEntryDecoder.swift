@@ -27,9 +27,9 @@ public final class FileEntryDecoder {
     public var localXattrName: (Bytes) -> Bytes? = { $0 }
     public var mapUser: IDMap = { id, _ in id }
     public var mapGroup: GroupMap = { id, _ in (id, false) }
-    /// The same for ids in ACLs of incremental lists.
-    public var mapAccessUser: IDMap = { id, _ in id }
-    public var mapAccessGroup: IDMap = { id, _ in id }
+    /// The same for ids in ACLs of incremental lists, where they are mapped by other rules.
+    public var mapAccessUser: IDMap?
+    public var mapAccessGroup: IDMap?
     /// Judges each cleaned name before it is stored (unrequested and excluded names); may raise directory flags.
     public var judge: ((_ name: Bytes, _ mode: UInt32, _ flags: inout FileEntryFlags) throws(TransferFailure) -> Void)?
     /// Changes the mode of an entry (`--chmod`, daemon `incoming chmod`).

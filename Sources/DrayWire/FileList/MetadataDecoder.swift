@@ -77,7 +77,12 @@ extension FileEntryDecoder {
             var name: Bytes?
             if bits & ACLBits.nameFollows != 0 { name = try reader.bytes(Int(try reader.byte())) }
             // Without inline names the ids are mapped when the id lists have come.
-            if format.incremental { id = isUser ? mapAccessUser(id, name) : mapAccessGroup(id, name) }
+            if format.incremental {
+                id =
+                    isUser
+                    ? mapAccessUser?(id, name) ?? mapUser(id, name)
+                    : mapAccessGroup?(id, name) ?? mapGroup(id, name).gid
+            }
             list.append(.init(id: id, permissions: permissions, isUser: isUser))
         }
         return list
