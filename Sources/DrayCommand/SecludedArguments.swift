@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayFiles
 import Glibc
 
 /// The server's side of `--secluded-args`.
@@ -72,13 +73,8 @@ enum FilesFromList {
             throw TransferFailure(.syntax, lines: [line])
         }
         defer { if descriptor != STDIN_FILENO { close(descriptor) } }
-        var text: Bytes = []
-        var buffer = Bytes(repeating: 0, count: 64 * 1024)
-        while true {
-            let count = Glibc.read(descriptor, &buffer, buffer.count)
-            if count < 0 && errno == EINTR { continue }
-            if count <= 0 { break }
-            text += buffer[..<count]
+        guard case .success(let text) = FileSystem.readAll(descriptor, limit: .max) else {
+            throw TransferFailure(.fileIO, lines: [Bytes("rsync: failed to read files-from file ") + path])
         }
         return text
     }

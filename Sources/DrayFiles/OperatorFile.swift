@@ -140,3 +140,24 @@ public enum OperatorFile {
         return buffer[..<count].map { UInt8(bitPattern: $0) }
     }
 }
+
+extension FileSystem {
+    /// Everything from the descriptor's position on, at most about `limit` bytes.
+    public static func readAll(_ descriptor: Int32, limit: Int) -> Result<Bytes, FileReadError> {
+        var text = Bytes()
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
+        defer { buffer.deallocate() }
+        while text.count < limit {
+            let count = read(descriptor, buffer)
+            if count < 0 { return .failure(FileReadError(code: Int32(-count))) }
+            if count == 0 { break }
+            text.append(contentsOf: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+        }
+        return .success(text)
+    }
+}
+
+/// A read that failed with `code`, an errno value.
+public struct FileReadError: Error, Equatable, Sendable {
+    public let code: Int32
+}

@@ -17,14 +17,6 @@ enum ModuleNameList {
         let descriptor = ConfinedPath.openFile(module, name)
         guard descriptor >= 0 else { return nil }
         defer { _ = FileSystem.close(descriptor) }
-        var text = Bytes()
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
-        defer { buffer.deallocate() }
-        while text.count < mostBytes {
-            let count = FileSystem.read(descriptor, buffer)
-            if count <= 0 { break }
-            text.append(contentsOf: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
-        }
-        return text
+        return try? FileSystem.readAll(descriptor, limit: mostBytes).get()
     }
 }

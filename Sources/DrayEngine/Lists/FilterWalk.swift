@@ -127,15 +127,9 @@ public final class FilterFiles: FilterFileReader {
             }
         }
         defer { if kind != .standardInput { _ = FileSystem.close(descriptor) } }
-        var text = Bytes()
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
-        defer { buffer.deallocate() }
-        while text.count < limit {
-            let count = FileSystem.read(descriptor, buffer)
-            if count < 0 { throw FilterFileError(code: Int32(-count)) }
-            if count == 0 { break }
-            text.append(contentsOf: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+        switch FileSystem.readAll(descriptor, limit: limit) {
+        case .success(let text): return text
+        case .failure(let error): throw FilterFileError(code: error.code)
         }
-        return text
     }
 }

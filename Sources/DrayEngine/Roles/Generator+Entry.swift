@@ -351,12 +351,11 @@ extension Generator {
             for index in stride(from: lists.directories.count - 1, through: 0, by: -1) { touchUp(index) }
             return
         }
-        guard let segment = lists.state.withLock({ $0.segments.first }) ?? lastSegment else { return }
+        guard let segment = lists.state.withLock({ $0.segments.first }) else { return }
         for position in stride(from: segment.count - 1, through: 0, by: -1) {
             let entry = segment.entry(position).pointee
             if segment.isDirectory(entry) { touchUp(segment, entry) }
         }
     }
 
-    private var lastSegment: FileSegment? { nil }
 }
