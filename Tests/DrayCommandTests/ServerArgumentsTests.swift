@@ -50,6 +50,20 @@ import Testing
         #expect(Array(result[(result.firstIndex(of: ".")! + 1)...]) == expected)
     }
 
+    /// Values of options are escaped whole, wildcards too; their names are not.
+    /// Origin: chapter 01 §9.5.
+    @Test(
+        arguments: [
+            (["--usermap=*:0"], ["--usermap=\\*:0"]), (["-M--foo=a b"], ["--foo=a\\ b"]),
+            (["-b", "--backup-dir=~/b*"], ["--backup-dir", "~/b\\*"]),
+            (["--old-args", "--usermap=*:0"], ["--usermap=\\*:0"]), (["--old-args", "-M--foo=a b"], ["--foo=a b"]),
+            (["--old-args", "--old-args", "--usermap=*:0"], ["--usermap=*:0"]),
+        ] as [([String], [String])])
+    func valuesAreEscapedForTheShell(_ options: [String], _ expected: [String]) throws {
+        let result = try vector((options + ["s", "h:d"]).map { Bytes(text: $0) })
+        #expect(result.joined(separator: " ").contains(expected.joined(separator: " ")), "\(result)")
+    }
+
     static let optionSets = """
         -a|-avvz|--old-dirs|-d|-r -d|--delete -d|--list-only|-i|-ii|--out-format=%n|--out-format=%o|--progress|-P|-q
         --info=progress2|-v --info=name0|--stats|--stats -vv|-q --stderr=client|--stderr=all|-b|-b --backup-dir=./x

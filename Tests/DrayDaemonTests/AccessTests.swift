@@ -38,21 +38,29 @@ import Testing
 
     /// Vectors computed with an independent implementation of the digests.
     @Test func responsesMatchGoldenVectors() {
-        let md5 = AuthenticationScheme(digest: .md5, isSeeded: false)
-        // echo -n pwT | openssl md5 -binary | base64
-        #expect(md5.response(secret: Bytes("pw"), challenge: Bytes("T")).count == 22)
-        let sha256 = AuthenticationScheme(digest: .sha256, isSeeded: false)
-        // SHA-256 of "abc" (FIPS 180-4).
-        #expect(
-            sha256.response(secret: Bytes("a"), challenge: Bytes("bc"))
-                == Bytes("ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0"))
-        // MD5 of "abc" (RFC 1321).
-        #expect(md5.response(secret: Bytes("ab"), challenge: Bytes("c")) == Bytes("kAFQmDzST7DWlj99KOF/cg"))
-        // MD4 of "abc" (RFC 1320).
-        let md4 = AuthenticationScheme(digest: .md4, isSeeded: false)
-        #expect(
-            md4.response(secret: Bytes("ab"), challenge: Bytes("c")) == Bytes("pEgBevrIUtrdQhvKzHpsnQ")
-                || md4.response(secret: Bytes("ab"), challenge: Bytes("c")).count == 22)
+        // Chapter 01 §3.4: `printf pwT | openssl dgst -DIGEST -binary | base64` without `=`; the seed is four zero bytes.
+        let vectors: [(AuthenticationScheme, String)] = [
+            (
+                .init(digest: .sha512, isSeeded: false),
+                "kbf57Um2iUE98ZF+JgCGZ0VA+NEOCIMXWT2P35Q+yQl7kAEM4mfqs0O3aLddwbSyaXaD2R0MOMHrHO+mHIa19g"
+            ),
+            (.init(digest: .sha256, isSeeded: false), "I/b0/mTezR6eraquJ3vppstVB7wXaD7q629h2xXgAEI"),
+            (.init(digest: .sha1, isSeeded: false), "AtYHHcar5jfVw5agPQLONZKQOBA"),
+            (.init(digest: .md5, isSeeded: false), "v3rZJ6dhd/bieuYlbFGk+g"),
+            (.init(digest: .md4, isSeeded: false), "ofBfYWqKtezhgZcOsQNXLQ"),
+            (.init(digest: .md4, isSeeded: true), "a+Y4ydWjTKiZIPk41LdAsw"),
+        ]
+        for (scheme, expected) in vectors {
+            #expect(scheme.response(secret: Bytes("pw"), challenge: Bytes("T")) == Bytes(text: expected))
+        }
+        // "abc" in the standards: FIPS 180-4, RFC 1321, RFC 1320.
+        let abc = [
+            (1, "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0"), (3, "kAFQmDzST7DWlj99KOF/cg"),
+            (4, "pEgBeq8h2FJfwQroeqZynQ"),
+        ]
+        for (index, expected) in abc {
+            #expect(vectors[index].0.response(secret: Bytes("ab"), challenge: Bytes("c")) == Bytes(text: expected))
+        }
         #expect(AuthenticationScheme.choose(peerList: nil, protocolVersion: 29)?.isSeeded == true)
         #expect(AuthenticationScheme.choose(peerList: Bytes("md4 SHA1 new"), protocolVersion: 32)?.digest == .sha1)
         #expect(AuthenticationScheme.choose(peerList: Bytes("new"), protocolVersion: 32) == nil)

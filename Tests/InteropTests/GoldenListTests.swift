@@ -32,7 +32,7 @@ extension Interop {
         /// What a server sends after its seed, frames removed, to a client that sends `filters` and then closes.
         static func list(
             _ program: Cell.Program, _ flags: [String], in directory: String, version: UInt8 = 32,
-            paths: [String] = ["src/"], then more: String = ""
+            paths: [String] = ["src/"], then more: String = "", through wrapper: [String] = []
         ) throws -> [UInt8] {
             var input: [UInt8] = [version, 0, 0, 0]
             let negotiates = version >= 30 && flags[0].contains("v")
@@ -40,7 +40,7 @@ extension Interop {
             input += version >= 30 ? hex("04 00 00 07 00 00 00 00") : hex("00 00 00 00")
             input += hex(more)
             let words = ["--sender"] + flags + ["--checksum-seed=1", "."] + paths
-            let result = try serve(program, words, input, in: directory)
+            let result = try serve(program, words, input, in: directory, through: wrapper)
             let setUp = version < 30 ? 8 : negotiates ? 46 : flags[0].contains("u") ? 10 : 9
             return stream(frames(result.output.dropFirst(setUp)))
         }

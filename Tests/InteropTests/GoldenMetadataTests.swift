@@ -79,5 +79,41 @@ extension Interop {
             let bytes = try GoldenListTests.list(program, ["-logDtprAXe.iLsfxCIvu"], in: tap.scratch.path)
             #expect(dump(bytes) == dump(hex(expected)))
         }
+
+        private func attribute(_ tree: FileTree, _ name: String) -> [UInt8] {
+            TreeSnapshot(tree.root).items["f"]?.attributes[name] ?? []
+        }
+
+        /// §5.4: what `--fake-super` keeps of the ACL of §14.4, and that it comes back as one.
+        @Test(arguments: [Cell.Program.rsync, .dray]) func keptAccessListOfFakeSuper(_ program: Cell.Program) throws {
+            let tap = try WireTap()
+            let source = try tap.tree("src")
+            try source.file("f", Array("x".utf8))
+            try source.acl(
+                "f", [.init(1, 6), .init(2, 4, 1), .init(4, 4), .init(8, 6, 2), .init(16, 6), .init(32, 4)])
+            let kept = try tap.tree("kept")
+            let back = try tap.tree("back")
+            for (from, to, option) in [("src", "kept", "-M--fake-super"), ("kept", "back", "--rsync-path=")] {
+                let isBack = to == "back"
+                // A local copy has the option on both sides; only one of them shall keep or read the attribute.
+                let server = isBack ? "\(program.path) --fake-super" : program.path
+                let words =
+                    [program.path, "-aA", "-e", try makeShell(in: tap.scratch.path), "--rsync-path=\(server)"]
+                    + (isBack
+                        ? ["host:\(source.root)/../\(from)/", back.root]
+                        : [option, source.root + "/", "host:\(kept.root)"])
+                let result = try run(words, in: tap.scratch.path, seconds: 20)
+                #expect(result.exitCode == 0, "\(result.errorText)")
+                guard to == "kept" else { continue }
+                let expected = """
+                    80 00 00 00 04 00 00 00 06 00 00 00 80 00 00 00
+                    01 00 00 00 04 00 00 80 02 00 00 00 06 00 00 00
+                    """
+                #expect(dump(attribute(kept, "user.rsync.%aacl")) == dump(hex(expected)))
+            }
+            let list = "system.posix_acl_access"
+            #expect(!attribute(source, list).isEmpty)
+            #expect(attribute(back, list) == attribute(source, list))
+        }
     }
 }

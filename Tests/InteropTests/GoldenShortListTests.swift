@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayTestSupport
+import Glibc
 import Testing
 
 extension Interop {
@@ -67,6 +68,74 @@ extension Interop {
             let double = "19 01 78 \(sizes[0]) 65 25 7d 93 ed 41 00 00 81 bb 01 00 \(sizes[0]) 00 00 ff 64"
             #expect(two.hasPrefix(dump(hex(double))), "\(two)")
             #expect(two.contains(dump(hex("00 00 ff 02"))), "\(two)")
+        }
+
+        /// `-d` with a slash: the directory below is listed without what it holds.
+        @Test(arguments: programs) func directoriesAreListedWithoutContents(_ program: Cell.Program) throws {
+            let tap = try WireTap()
+            let tree = try tap.tree("src")
+            try GoldenListTests.arrange(tree, ["f", "sub"]) { name in
+                if name == "sub" { return try tree.directory(name) }
+                try GoldenListTests.file(tree, name, "x")
+            }
+            try GoldenListTests.file(tree, "sub/hidden", "x")
+            try tree.setTime("sub", GoldenListTests.fileTime, nanoseconds: 0)
+            try tree.setTime("", GoldenListTests.directoryTime, nanoseconds: 0)
+            let size = try GoldenSetUpTests.directorySize(tap, "src/sub")
+            let bytes = dump(try GoldenListTests.list(program, ["-dlogDtpe.LsfxCIvu"], in: tap.scratch.path))
+            let entries = "18 01 \"f\" 00 01 00 65 25 7d 93 a4 81 00 00 | 81 98 03 \"sub\" \(size) ed 41 00 00 | 00 00"
+            #expect(bytes.contains(dump(hex(entries))), "\(bytes)")
+            #expect(!bytes.contains(dump(Array("hidden".utf8))))
+        }
+
+        /// The segment of a directory that cannot be read: the error before protocol 32 as a flag of the list, then
+        /// as the ordinary end, because the message MSG_IO_ERROR tells of it.
+        @Test(arguments: [(31, "ff 65 04 10 01"), (32, "ff 65 00 01")] as [(UInt8, String)], programs)
+        func unreadableDirectoriesAreEmptySegments(_ example: (UInt8, String), _ program: Cell.Program) throws {
+            let tap = try WireTap()
+            let tree = try tap.tree("src")
+            try tree.directory("sub")
+            try GoldenListTests.file(tree, "sub/hidden", "x")
+            chmod(tree.path("sub"), 0)
+            defer { chmod(tree.path("sub"), 0o755) }
+            let letters = example.0 == 32 ? "-logDtpre.iLsfxCIvu" : "-logDtpre.iLsfxCIu"
+            // Root without capabilities owns the directory but may not read it.
+            let bytes = try GoldenListTests.list(
+                program, [letters], in: tap.scratch.path, version: example.0,
+                through: ["/usr/bin/setpriv", "--bounding-set=-all"])
+            #expect(dump(bytes).contains(dump(hex(example.1))), "\(dump(bytes))")
+            #expect(!dump(bytes).contains(dump(Array("hidden".utf8))))
+        }
+
+        /// §13: with conversion the numbers are the places on the wire, and the order is that of the receiver.
+        @Test(arguments: GoldenSetUpTests.pairs) func numbersUnderConversionAreWirePositions(
+            _ pair: [Cell.Program]
+        ) throws {
+            let tap = try WireTap()
+            let tree = try tap.tree("src")
+            let names: [[UInt8]] = [[0x7a, 0xe9], [0x6d, 0xe8], [0x63], [0x6c], [0x61]]
+            let wanted = "z\\351\nm\\350\nc\nl\na\n"
+            let listing = { try? run(["/bin/ls", "-Ub", tree.root], environment: ["LC_ALL": "C"]).outputText }
+            // Newest first or oldest first: what the file system does.
+            for order in [Array(names.reversed()), names] {
+                tree.remove("")
+                _ = try FileTree(tree.root)
+                for name in order {
+                    if name == [0x6c] { try tree.symlink("l", to: "c") } else { try tree.file(bytes: name, [0x78]) }
+                }
+                if listing() == wanted { break }
+            }
+            try #require(listing() == wanted)
+            let capture = try tap.record(
+                pair[0], pair[1], .pull, ["-rlt", "--cc=md5", "--checksum-seed=1", "--iconv=utf8,latin1"],
+                source: "src/", destination: "dst/")
+            #expect(capture.result.exitCode == 0, "\(capture.result.errorText)")
+            let head = "00 a0 \(String(repeating: "00", count: 16))"
+            let requests = """
+                01 00 60 | 06 \(head) | fe 80 04 00 00 \(head) | 01 02 60 | fe 80 03 00 00 \(head)
+                fe 80 02 00 00 \(head) | 00
+                """
+            #expect(dump(capture.generator).hasPrefix(dump(hex(requests))), "\(dump(capture.generator))")
         }
     }
 }

@@ -183,7 +183,10 @@ final class WireTap {
 }
 
 /// Runs a server with everything it will ever read prepared, and gives back what it wrote.
-func serve(_ program: Cell.Program, _ words: [String], _ input: [UInt8], in directory: String) throws -> ProcessResult {
+/// `wrapper` is a command that starts the server.
+func serve(
+    _ program: Cell.Program, _ words: [String], _ input: [UInt8], in directory: String, through wrapper: [String] = []
+) throws -> ProcessResult {
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0 else { throw SystemCallError(call: "pipe", code: errno) }
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
@@ -191,7 +194,7 @@ func serve(_ program: Cell.Program, _ words: [String], _ input: [UInt8], in dire
     // Fits into the buffer of a pipe.
     precondition(input.count <= 65536)
     _ = input.withUnsafeBytes { write(ends[1], $0.baseAddress, $0.count) }
-    let process = try RunningProcess([program.path, "--server"] + words, in: directory, input: ends[0])
+    let process = try RunningProcess(wrapper + [program.path, "--server"] + words, in: directory, input: ends[0])
     close(ends[1])
     return process.wait(seconds: 30)
 }
