@@ -74,6 +74,8 @@ final class Sender {
             writer.queueMessage(.ioError, value: session.reporter.ioError.rawValue)
         }
         try writer.ndx(Ndx.done)
+        // The numbers of bytes are those of this moment: with the last answer, without the goodbye.
+        try writer.flush()
         publish()
         if options.amServer {
             try writeStatistics(to: writer)
@@ -107,10 +109,8 @@ final class Sender {
 
     private func writeStatistics(to target: WireWriter) throws(TransferFailure) {
         let all = session.statistics.withLock { $0 }
-        let received = reader.bytesReceived
-        let sent = writer.bytesSent
-        try target.varlong30(received, 3)
-        try target.varlong30(sent, 3)
+        try target.varlong30(all.bytesRead, 3)
+        try target.varlong30(all.bytesWritten, 3)
         try target.varlong30(all.totalSize, 3)
         if session.protocolVersion >= 29 {
             try target.varlong30(all.fileListBuildMilliseconds, 3)
@@ -154,6 +154,8 @@ final class Sender {
             all.transferredSize = statistics.transferredSize
             all.literalData = statistics.literalData
             all.matchedData = statistics.matchedData
+            all.bytesRead = reader.bytesReceived
+            all.bytesWritten = writer.bytesSent
         }
     }
 
