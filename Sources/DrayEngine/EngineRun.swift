@@ -102,6 +102,8 @@ public enum EngineLocal {
         if code != .ok { client.channel.cancel() }
         thread.join()
         let other = serverCode.withLock { $0 }
+        // Why this half has failed says more than that the other one lost its connection.
+        if code != .ok && other == .protocolStream { return code }
         return ExitCode(rawValue: max(code.rawValue, other.rawValue))
     }
 }
@@ -244,18 +246,25 @@ final class SideRun {
     /// Both halves of a local copy have the same rules already: only the implied ones are added.
     func completeLocalFilters() throws(TransferFailure) {
         prepareFilters()
-        guard session.options.cvsExclude else { return }
-        try session.filters.addCVSExclude(.beforeExchange)
-        try session.filters.addCVSExclude(.afterExchange)
+        let hasCVSRules = session.options.cvsExclude
+        if hasCVSRules { try session.filters.addCVSExclude(.beforeExchange) }
+        // They must be fit for sending all the same.
+        if !session.options.amServer { _ = try encodedFilters() }
+        if hasCVSRules { try session.filters.addCVSExclude(.afterExchange) }
+    }
+
+    /// What the other side would be sent; a client's rules must fit even if the list is not exchanged.
+    private func encodedFilters() throws(TransferFailure) -> [Bytes] {
+        try session.filters.encodeForWire(
+            protocolVersion: session.protocolVersion, amSender: session.options.amSender)
     }
 
     func sendFilterList() throws(TransferFailure) {
         prepareFilters()
         if session.options.cvsExclude { try session.filters.addCVSExclude(.beforeExchange) }
+        let rules = try encodedFilters()
         if listIsExchanged {
-            for text in try session.filters.encodeForWire(
-                protocolVersion: session.protocolVersion, amSender: session.options.amSender)
-            {
+            for text in rules {
                 try session.writer.int32(Int32(text.count))
                 try session.writer.bytes(text)
             }

@@ -268,8 +268,11 @@ final class Destination: @unchecked Sendable {
         let isSettled = metadata(role).isSettled
         metadata(role).isSettled = false
         var choice = choice
-        // Other attributes may mean another time on some file systems: it is set whatever the comparison says.
-        if metadata(role).xattrsDiffer && !choice.contains(.skipTime) { choice.insert(.exactTime) }
+        // Other attributes may mean another time on some file systems: it is set whatever the comparison says, but
+        // not below protocol 29, where no record tells of other attributes.
+        if metadata(role).xattrsDiffer && session.protocolVersion >= 29 && !choice.contains(.skipTime) {
+            choice.insert(.exactTime)
+        }
         metadata(role).xattrsDiffer = false
         // What the generator handles itself gets its attributes when the sender has answered the record.
         if options.xattrs > 0 && role == .receiver { applyXattrs(place, list, entry, basis: basis, receiverMetadata) }
