@@ -7,6 +7,7 @@ let package = Package(
     platforms: [.macOS(.v14)],
     dependencies: [
         .package(name: "dray", path: "../"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
     ],
     targets: [
@@ -18,6 +19,13 @@ let package = Package(
             ],
             path: "Benchmarks/Kernels",
             plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
-        .executableTarget(name: "TransferHarness"),
+        .executableTarget(name: "Launcher"),
+        .executableTarget(
+            name: "TransferHarness",
+            dependencies: [
+                "Launcher",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "_DrayInternals", package: "dray"),
+            ]),
     ]
 )
