@@ -40,6 +40,8 @@ final class SourceWalk {
     /// Arguments of `--relative` on their way down, by the directory whose list brings their next component.
     var relativeItems: [Int32: [RelativeItem]] = [:]
     var sentImpliedRoot = false
+    /// Transfer indices of the list that the receiver was at when enough lists lay ahead of it.
+    private var satisfied: ClosedRange<Int32> = -2 ... -2
 
     init(session: Session) {
         self.session = session
@@ -177,10 +179,16 @@ final class SourceWalk {
 
     /// Sends lists until the receiver has `ahead` entries behind its current one, or none are left.
     func sendAhead(current: Int32, ahead: Int) throws(TransferFailure) {
-        guard session.incremental, !lists.isComplete else { return }
+        guard session.incremental, !satisfied.contains(current), !lists.isComplete else { return }
         while !lists.isComplete && lists.pendingAfter(current) < ahead { try sendNextList() }
         reportedIOError = session.reporter.ioError
+        if let (segment, _) = lists.find(current) {
+            satisfied = segment.ndxStart - 1...max(segment.ndxStart - 1, segment.ndxEnd)
+        }
     }
+
+    /// The receiver has finished a list: fewer lie ahead of it.
+    func noteListDropped() { satisfied = -2 ... -2 }
 
     /// Sends the list of the next directory, or the end mark.
     func sendNextList() throws(TransferFailure) {

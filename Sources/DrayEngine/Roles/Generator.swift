@@ -15,7 +15,7 @@ final class Generator {
     let destination: Destination
     let lists: LiveLists
     let events: ReceiverEvents
-    var options: TransferOptions
+    let options: TransferOptions
     let writer: WireWriter
     let cache: DirectoryCache
     let name = NameBuffer()
@@ -45,7 +45,10 @@ final class Generator {
     private var taken = 0
     private var inFlight = 0
     private var sinceFlush = 0
-    private var lastFlush = monotonicNanoseconds()
+    /// When the oldest request that has not been flushed was written; 0 if there is none.
+    private var waitingSince: UInt64 = 0
+    private var sinceLook = 0
+    private static let longestDelayNanoseconds: UInt64 = 200_000
     private var phasesDone = 0
     private var redoQueue: [Int32] = []
     private var requestsAllowed = true
@@ -157,10 +160,12 @@ final class Generator {
 
     private func nextList() throws(TransferFailure) -> Progress? {
         while true {
+            // Only hard links look further than the next list.
+            let count = options.hardLinks > 0 ? Int.max : 1
             let (ready, complete) = lists.state.withLock { state -> ([FileSegment], Bool) in
                 // A peer that ends lists before they were walked has them no more.
                 taken = max(taken, state.dropped)
-                return (Array(state.segments.dropFirst(taken - state.dropped)), state.complete)
+                return (Array(state.segments.dropFirst(taken - state.dropped).prefix(count)), state.complete)
             }
             if let segment = ready.first, try prepareHardLinks(ready, complete) {
                 taken += 1
@@ -246,18 +251,33 @@ final class Generator {
     /// Looks at what the receiver says and lets requests out, every so often.
     func breathe() throws(TransferFailure) {
         sinceFlush += 1
-        // Links to finished leaders are made when nothing else is left to do, as rsync does.
-        if options.hardLinks == 0 && (sinceFlush & 15 == 0 || inFlight > 200) { try process(events.take()) }
-        if writer.hasPendingData || writer.hasQueuedMessages {
-            if inFlight < 16 || sinceFlush >= 64 { try flush() }
+        sinceLook += 1
+        if sinceLook >= 16 {
+            sinceLook = 0
+            // Links to finished leaders are made when nothing else is left to do, as rsync does.
+            if options.hardLinks == 0 { try process(events.take()) }
+            if writer.hasQueuedMessages { try flush() }
         }
+        try flushIfDue()
         if options.removeSourceFiles > 0 { while inFlight >= 50 { try waitForReceiver() } }
         // Bounded memory for events and for what the peer must remember.
         while inFlight >= 20_000 { try waitForReceiver() }
     }
 
+    /// Requests leave in groups, because every flush wakes the peer, but none waits long for company.
+    private func flushIfDue() throws(TransferFailure) {
+        guard writer.hasPendingData else { return }
+        let now = monotonicNanoseconds()
+        if waitingSince == 0 {
+            waitingSince = now
+        } else if sinceFlush >= 64 || now &- waitingSince > Self.longestDelayNanoseconds {
+            try flush()
+        }
+    }
+
     func flush() throws(TransferFailure) {
         sinceFlush = 0
+        waitingSince = 0
         try writer.flush()
     }
 

@@ -23,6 +23,9 @@ final class Receiver {
     let name = NameBuffer()
     let otherName = NameBuffer()
     var temporaryNames = TemporaryName()
+    /// Name of the running file's temporary file, and of a copy of it.
+    let temporaryName = UnsafeMutablePointer<CChar>.allocate(capacity: TemporaryName.capacity)
+    let copyName = UnsafeMutablePointer<CChar>.allocate(capacity: TemporaryName.capacity)
     let output = OutputFile()
     let basis = BasisWindow()
     let hasher: StrongHasher
@@ -38,6 +41,11 @@ final class Receiver {
     var delayed: [Int32] = []
     /// Literal data of the running file has arrived.
     var literalSeen = false
+    /// Outcomes that the generator has not been told yet: it is woken for many at once.
+    private var unposted: [ReceiverEvents.Event] = []
+    private static let eventGroup = 32
+    /// The list that the last record was about.
+    private var recent: FileSegment?
 
     init(session: Session, destination: Destination, listReceiver: ListReceiver, events: ReceiverEvents) {
         self.session = session
@@ -56,8 +64,14 @@ final class Receiver {
         reportsItems = options.logsItems && !options.amServer || options.logsItems && options.amDaemon
     }
 
+    deinit {
+        temporaryName.deallocate()
+        copyName.deallocate()
+    }
+
     /// Reads until the goodbye; posts what the generator must know. Never throws: failures become events.
     func run() {
+        reader.beforeWaiting = { [unowned self] () throws(TransferFailure) in self.postAll() }
         do throws(TransferFailure) {
             try loop()
             try finish()
@@ -65,26 +79,43 @@ final class Receiver {
             publish()
             var failure = error
             failure.role = failure.role ?? .receiver
-            events.post(.ended(failure))
+            post(.ended(failure))
+            postAll()
         }
+        reader.beforeWaiting = nil
+    }
+
+    /// Tells the generator of an event, at the latest when this role waits for input.
+    func post(_ event: ReceiverEvents.Event) {
+        unposted.append(event)
+        // The generator of a batch is waited for, so nothing may be kept from it.
+        if unposted.count >= Self.eventGroup || session.wishes != nil { postAll() }
+    }
+
+    private func postAll() {
+        if unposted.isEmpty { return }
+        events.post(contentsOf: unposted)
+        unposted.removeAll(keepingCapacity: true)
     }
 
     private func loop() throws(TransferFailure) {
         session.onIndexMessage = { [unowned self] (code, ndx) throws(TransferFailure) in
-            if code == .noSend { self.events.post(.noSend(ndx)) }
+            if code == .noSend { self.post(.noSend(ndx)) }
         }
         while true {
             let ndx = try reader.ndx()
             if ndx == Ndx.done {
                 try awaitGenerator()
                 if session.incremental && !lists.isEmpty {
+                    recent = nil
                     let remaining = lists.dropFirst()
                     if remaining { continue }
                     listReceiver.noteFinalListFreed()
                 }
                 phase += 1
                 if phase == 2 && options.delayUpdates { publishDelayed() }
-                events.post(.phaseDone)
+                post(.phaseDone)
+                postAll()
                 progress.phaseEnded()
                 if phase > maxPhase { return }
                 continue
@@ -140,7 +171,8 @@ final class Receiver {
                 }
                 break
             }
-            events.post(.phaseDone)
+            post(.phaseDone)
+            postAll()
         }
         progress.finish()
     }
@@ -168,9 +200,19 @@ final class Receiver {
 
     // MARK: - One reply
 
+    /// The entry of an index. Most records are about the list of the record before, which is found without a lock.
+    private func entry(_ ndx: Int32) -> (list: FileSegment, entry: UnsafeMutablePointer<FileEntry>)? {
+        if let recent, ndx >= recent.ndxStart, ndx <= recent.ndxEnd {
+            return (recent, recent.indexedEntry(Int(ndx - recent.ndxStart)))
+        }
+        guard let (segment, position) = lists.find(ndx), position >= 0 else { return lists.entry(ndx) }
+        recent = segment
+        return (segment, segment.indexedEntry(position))
+    }
+
     private func handle(_ ndx: Int32) throws(TransferFailure) {
         var record = try ItemRecord(flagsFrom: reader)
-        guard let (list, entry) = lists.entry(ndx) else { throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who) }
+        guard let (list, entry) = entry(ndx) else { throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who) }
         try record.readDetails(from: reader)
         if entry.pointee.flags.contains(.cleared) {
             throw session.fail(.protocolIncompatible, "rsync: refusing transfer of cleared file index \(ndx)")
@@ -178,7 +220,7 @@ final class Receiver {
         if record.carriesXattrs(session) {
             try receiveXattrs(list, entry.pointee)
             let isLink = record.flags.isSuperset(of: [.xnameFollows, .localChange])
-            if !record.flags.contains(.transfer) && !isLink { events.post(.attributes(list, entry.pointee)) }
+            if !record.flags.contains(.transfer) && !isLink { post(.attributes(list, entry.pointee)) }
         }
         if record.flags.contains(.isNew) { statistics.created.count(mode: list.mode(entry.pointee)) }
         guard record.flags.contains(.transfer) else {
@@ -215,7 +257,7 @@ final class Receiver {
         let outcome = try receiveFile(ndx, list, entry, record)
         progress.end()
         report(list, entry.pointee, record, before: false, data: reader.bytesReceived - start)
-        events.post(outcome)
+        post(outcome)
     }
 
     private func report(_ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, before: Bool, data: Int64 = 0) {
@@ -232,7 +274,7 @@ final class Receiver {
         for ndx in delayed {
             guard let (list, entry) = lists.entry(ndx) else { continue }
             renameDelayed(list, entry.pointee, directory)
-            events.post(.success(ndx))
+            post(.success(ndx))
         }
         delayed.removeAll()
     }

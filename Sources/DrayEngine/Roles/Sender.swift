@@ -86,6 +86,7 @@ final class Sender {
 
     /// Handles NDX_DONE; false at the end of the last phase.
     private func finishList() throws(TransferFailure) -> Bool {
+        walk.noteListDropped()
         if session.incremental && !lists.isEmpty {
             if lists.dropFirst() {
                 try writer.ndx(Ndx.done)
