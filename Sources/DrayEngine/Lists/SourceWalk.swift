@@ -31,9 +31,9 @@ final class SourceWalk {
     var rootIndex: [Bytes: Int32] = [:]
     let cache: DirectoryCache
     /// Next directory to send a list for (incremental), as dir_ndx; −1 when all were sent.
-    var nextDirectory: Int32 = -1
+    @exclusivity(unchecked) var nextDirectory: Int32 = -1
     var reportedIOError: IOErrorBits = []
-    var statistics = TransferStatistics()
+    @exclusivity(unchecked) var statistics = TransferStatistics()
     var rootDevice: UInt64 = 0
     /// The argument before, whose parents need not be sent again.
     var lastRelative: RelativeItem?
@@ -41,7 +41,7 @@ final class SourceWalk {
     var relativeItems: [Int32: [RelativeItem]] = [:]
     var sentImpliedRoot = false
     /// Transfer indices of the list that the receiver was at when enough lists lay ahead of it.
-    private var satisfied: ClosedRange<Int32> = -2 ... -2
+    @exclusivity(unchecked) private var satisfied: ClosedRange<Int32> = -2 ... -2
 
     init(session: Session) {
         self.session = session
@@ -186,6 +186,19 @@ final class SourceWalk {
             satisfied = segment.ndxStart - 1...max(segment.ndxStart - 1, segment.ndxEnd)
         }
     }
+
+    /// Sends lists instead of waiting for requests, up to a far larger number of entries.
+    func sendWhileIdle(current: Int32) throws(TransferFailure) {
+        guard session.incremental else { return }
+        while nextDirectory >= 0, !session.reader.hasBufferedInput, lists.pendingAfter(current) < Self.farthestAhead,
+            try !session.reader.hasInput()
+        {
+            try session.writer.flush()
+            try sendNextList()
+        }
+    }
+
+    private static let farthestAhead = 10_000
 
     /// The receiver has finished a list: fewer lie ahead of it.
     func noteListDropped() { satisfied = -2 ... -2 }

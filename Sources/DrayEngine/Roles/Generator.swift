@@ -22,13 +22,13 @@ final class Generator {
     let otherName = NameBuffer()
     let metadataName = NameBuffer()
     /// Numbers of long attribute values that the entry being looked at lacks.
-    var wantedXattrs: [Int32] = []
+    @exclusivity(unchecked) var wantedXattrs: [Int32] = []
     var temporaryNames = TemporaryName()
     let blockHasher: BlockHasher
     let wholeHasher: StrongHasher
     let sumBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
     let filters: FilterWalk
-    var links = HardLinkGroups()
+    @exclusivity(unchecked) var links = HardLinkGroups()
     let alternates: AlternateBases
     var similarNames = SimilarNames()
     /// Directory of the alternate item that is being compared in place of the destination's.
@@ -41,21 +41,25 @@ final class Generator {
         var redo = 0
         init(_ segment: FileSegment) { self.segment = segment }
     }
-    private var open: [Progress] = []
+    @exclusivity(unchecked) private var open: [Progress] = []
     private var taken = 0
-    private var inFlight = 0
-    private var sinceFlush = 0
+    @exclusivity(unchecked) private var inFlight = 0
+    @exclusivity(unchecked) private var sinceFlush = 0
     /// When the oldest request that has not been flushed was written; 0 if there is none.
-    private var waitingSince: UInt64 = 0
-    private var sinceLook = 0
+    @exclusivity(unchecked) private var waitingSince: UInt64 = 0
+    @exclusivity(unchecked) private var sinceLook = 0
     private static let longestDelayNanoseconds: UInt64 = 200_000
     private var phasesDone = 0
-    private var redoQueue: [Int32] = []
+    @exclusivity(unchecked) private var redoQueue: [Int32] = []
     private var requestsAllowed = true
     /// Directories made before their own list arrived, by directory index.
-    var createdEarly: Set<Int32> = []
+    @exclusivity(unchecked) var createdEarly: Set<Int32> = []
+    /// Path-table id of the directory whose list is being walked when this run made it: nothing can be in it.
+    var freshDirectory: Int32 = -1
+    /// The last directory that was made just before its own list.
+    var lastMade: Int32 = -1
     /// A directory (path) that could not be made: everything below is skipped (one list for everything).
-    var skippedPath: Bytes?
+    @exclusivity(unchecked) var skippedPath: Bytes?
     var deletedKinds = TransferStatistics.Kinds()
     var deletionCount = 0
     var deletionsSkipped = 0
@@ -210,6 +214,7 @@ final class Generator {
                 return skipContents(segment)
             }
         }
+        freshDirectory = freshPath(segment)
         for position in 0..<segment.count {
             let entry = segment.entry(position)
             let isDirectory = segment.isDirectory(entry.pointee)
@@ -235,6 +240,15 @@ final class Generator {
             try breathe()
         }
         try finishLists(includingLast: false)
+    }
+
+    /// The directory of a list if it was made for it and nobody else puts files there that options look at.
+    private func freshPath(_ segment: FileSegment) -> Int32 {
+        let index = segment.parentDirectory
+        guard index >= 0, index == lastMade || createdEarly.contains(index), !options.backup, !options.ignoreExisting,
+            !options.update, !options.existingOnly, !options.fakeSuper, options.partialDirectory == nil
+        else { return -1 }
+        return lists.directories.node(Int(index)).pointee.path
     }
 
     private func isDot(_ list: FileSegment, _ entry: FileEntry) -> Bool {

@@ -36,10 +36,10 @@ extension Receiver {
         return descriptor
     }
 
-    /// Reads one reply's data; returns what the generator is to be told.
+    /// Reads one reply's data; returns what the generator is to be told, nil if somebody else will tell it.
     func receiveFile(
         _ ndx: Int32, _ list: FileSegment, _ entry: UnsafeMutablePointer<FileEntry>, _ given: ItemRecord
-    ) throws(TransferFailure) -> ReceiverEvents.Event {
+    ) throws(TransferFailure) -> ReceiverEvents.Event? {
         var record = given
         if session.protocolVersion < 29 { record.basisType = guessedBasis }
         let isRedo = entry.pointee.flags.contains(.sent)
@@ -263,9 +263,16 @@ extension Receiver {
         _ entry: UnsafeMutablePointer<FileEntry>, _ parent: Int32, _ mode: UInt32, _ existing: FileStatus,
         _ exists: Bool,
         _ isRedo: Bool, _ partialHold: PartialPlace.Held?
-    ) throws(TransferFailure) -> ReceiverEvents.Event {
+    ) throws(TransferFailure) -> ReceiverEvents.Event? {
         var kept = "discarded"
         if outcome == .good {
+            if partialHold == nil, let temporary = target.temporary, let lane = lane(for: entry.pointee) {
+                let job = CommitLane.Job(
+                    ndx: ndx, list: list, entry: entry.pointee, mode: mode, parent: parent,
+                    descriptor: target.descriptor)
+                lane.put(job, temporary: temporary)
+                return nil
+            }
             let stored = store(&target, list, entry.pointee, parent, mode, choice: .exactTime, to: .final)
             // A delayed file now stands in the partial file's place.
             let isDelayed = options.delayUpdates && destination.localName == nil
@@ -307,6 +314,16 @@ extension Receiver {
                     + Bytes(text: " failed verification -- update \(kept) (\(outlook) try again)."))
         }
         return .redo(ndx)
+    }
+
+    /// The thread that puts a file in place; nil for large files, where it would gain nothing, and for the first few.
+    private func lane(for entry: FileEntry) -> CommitLane? {
+        guard mayCommitLater, entry.length <= 1 << 18 else { return nil }
+        if lane == nil && statistics.transferredFiles > 32 {
+            lane = CommitLane(destination: destination, events: events)
+            mayCommitLater = lane != nil
+        }
+        return lane
     }
 
     private enum Place { case final, partial }
@@ -399,11 +416,7 @@ extension Receiver {
             result = copyAcross(target.directory, temporary, list, entry, parent)
             if result == 0 { return true }
         }
-        let shown = target.temporary.map { Bytes(cString: $0) } ?? []
-        session.reporter.systemError(
-            .receiver,
-            Bytes("rename ") + session.fullName(list.path(entry).splitLastComponent.directory.appendingComponent(shown))
-                + Bytes(" -> \"") + list.path(entry) + Bytes("\""), result)
+        destination.reportRename(list, entry, target.temporary, result)
         if let temporary = target.temporary { _ = FileSystem.unlink(target.directory, temporary) }
         return false
     }

@@ -22,7 +22,7 @@ final class Receiver {
     let alternates: AlternateBases
     let name = NameBuffer()
     let otherName = NameBuffer()
-    var temporaryNames = TemporaryName()
+    @exclusivity(unchecked) var temporaryNames = TemporaryName()
     /// Name of the running file's temporary file, and of a copy of it.
     let temporaryName = UnsafeMutablePointer<CChar>.allocate(capacity: TemporaryName.capacity)
     let copyName = UnsafeMutablePointer<CChar>.allocate(capacity: TemporaryName.capacity)
@@ -30,7 +30,7 @@ final class Receiver {
     let basis = BasisWindow()
     let hasher: StrongHasher
     let tokens: TokenReader
-    var statistics = TransferStatistics()
+    @exclusivity(unchecked) var statistics = TransferStatistics()
     let progress: ProgressMeter
     private(set) var phase = 0
     /// Files of a batch that failed verification and have not come again.
@@ -42,10 +42,13 @@ final class Receiver {
     /// Literal data of the running file has arrived.
     var literalSeen = false
     /// Outcomes that the generator has not been told yet: it is woken for many at once.
-    private var unposted: [ReceiverEvents.Event] = []
+    @exclusivity(unchecked) private var unposted: [ReceiverEvents.Event] = []
     private static let eventGroup = 32
+    /// Puts files in place beside this thread, once there have been some; only where a rename is all that it takes.
+    var lane: CommitLane?
+    var mayCommitLater: Bool
     /// The list that the last record was about.
-    private var recent: FileSegment?
+    @exclusivity(unchecked) private var recent: FileSegment?
 
     init(session: Session, destination: Destination, listReceiver: ListReceiver, events: ReceiverEvents) {
         self.session = session
@@ -55,12 +58,16 @@ final class Receiver {
         lists = listReceiver.lists
         options = session.options
         reader = session.reader
-        cache = destination.makeCache()
+        // More directories than there are files in the lane.
+        cache = destination.makeCache(capacity: 96)
         alternates = destination.makeAlternates()
         hasher = StrongHasher(session.transferChecksum, seed: session.checksumSeed)
         tokens = TokenReader(reader, session.compression.method)
         progress = ProgressMeter(session: session, lists: lists)
         maxPhase = session.protocolVersion >= 29 ? 2 : 1
+        mayCommitLater =
+            !options.updatesInPlace && !options.backup && !options.delayUpdates && !options.acls && !options.fakeSuper
+            && options.xattrs == 0 && options.tempDirectory == nil && session.wishes == nil
         reportsItems = options.logsItems && !options.amServer || options.logsItems && options.amDaemon
     }
 
@@ -71,11 +78,15 @@ final class Receiver {
 
     /// Reads until the goodbye; posts what the generator must know. Never throws: failures become events.
     func run() {
-        reader.beforeWaiting = { [unowned self] () throws(TransferFailure) in self.postAll() }
+        reader.beforeWaiting = { [unowned self] () throws(TransferFailure) in
+            self.lane?.publish()
+            self.postAll()
+        }
         do throws(TransferFailure) {
             try loop()
             try finish()
         } catch {
+            lane?.drain()
             publish()
             var failure = error
             failure.role = failure.role ?? .receiver
@@ -83,6 +94,7 @@ final class Receiver {
             postAll()
         }
         reader.beforeWaiting = nil
+        lane?.finish()
     }
 
     /// Tells the generator of an event, at the latest when this role waits for input.
@@ -105,6 +117,7 @@ final class Receiver {
         while true {
             let ndx = try reader.ndx()
             if ndx == Ndx.done {
+                lane?.drain()
                 try awaitGenerator()
                 if session.incremental && !lists.isEmpty {
                     recent = nil
@@ -257,7 +270,7 @@ final class Receiver {
         let outcome = try receiveFile(ndx, list, entry, record)
         progress.end()
         report(list, entry.pointee, record, before: false, data: reader.bytesReceived - start)
-        post(outcome)
+        if let outcome { post(outcome) }
     }
 
     private func report(_ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, before: Bool, data: Int64 = 0) {

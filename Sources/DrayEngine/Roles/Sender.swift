@@ -59,6 +59,7 @@ final class Sender {
         let bitsBefore = session.reporter.ioError
         while true {
             try walk.sendAhead(current: current, ahead: 1000)
+            try walk.sendWhileIdle(current: current)
             let ndx = try reader.ndx()
             if ndx == Ndx.done {
                 if try finishList() { continue }

@@ -104,11 +104,31 @@ public final class WireReader {
                 throw failure(for: error)
             }
             if count == 0 { throw closedUnexpectedly() }
-            end = count
-            if isCounting { bytesReceived += Int64(count) }
-            lastReadNanoseconds = monotonicNanoseconds()
-            return
+            return noteRead(count)
         }
+    }
+
+    /// Whether the channel has something to read; takes it if so. Never waits.
+    public func hasInput() throws(TransferFailure) -> Bool {
+        if position < end { return true }
+        let count: Int
+        do throws(ChannelError) {
+            count = try channel.read(
+                into: UnsafeMutableRawBufferPointer(start: storage, count: capacity), timeoutMilliseconds: 0)
+        } catch {
+            if error == .timedOut { return false }
+            throw failure(for: error)
+        }
+        if count == 0 { throw closedUnexpectedly() }
+        noteRead(count)
+        return true
+    }
+
+    private func noteRead(_ count: Int) {
+        position = 0
+        end = count
+        if isCounting { bytesReceived += Int64(count) }
+        lastReadNanoseconds = monotonicNanoseconds()
     }
 
     private func closedUnexpectedly() -> TransferFailure {
