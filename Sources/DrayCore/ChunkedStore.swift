@@ -18,13 +18,13 @@ private func zeroedPointers<T>(_ count: Int) -> UnsafeMutablePointer<UnsafeMutab
 public final class ChunkedStore<Element: BitwiseCopyable>: @unchecked Sendable {
     // Safe: chunk pointers are written once, before the index that needs them is published through a lock. A growing
     // directory is only allowed for stores that nobody else reads until they are complete.
-    private var directory: UnsafeMutablePointer<UnsafeMutablePointer<Element>?>
+    @exclusivity(unchecked) private var directory: UnsafeMutablePointer<UnsafeMutablePointer<Element>?>
     private let shift: Int
     private let mask: Int
     private var directoryCount: Int
     private let directoryLimit: Int
-    private var chunkCount = 0
-    public private(set) var count = 0
+    @exclusivity(unchecked) private var chunkCount = 0
+    @exclusivity(unchecked) public private(set) var count = 0
 
     /// - Parameters:
     ///   - chunkShift: chunks hold 2^chunkShift elements.
@@ -90,14 +90,14 @@ public final class ChunkedStore<Element: BitwiseCopyable>: @unchecked Sendable {
 /// The same one-writer, published-reads rule as `ChunkedStore` applies.
 public final class ByteArena: @unchecked Sendable {
     // Safe: as for ChunkedStore.
-    private var chunks: UnsafeMutablePointer<UnsafeMutablePointer<UInt8>?>
+    @exclusivity(unchecked) private var chunks: UnsafeMutablePointer<UnsafeMutablePointer<UInt8>?>
     private static let shift = 16
     private static let largestChunk = 1 << shift
     private static let directoryLimit = 1 << 16
     private var directoryCount: Int
     private var chunkCount = 0
-    private var chunkSize = 0
-    private var used = 0
+    @exclusivity(unchecked) private var chunkSize = 0
+    @exclusivity(unchecked) private var used = 0
 
     public init(sharedWhileGrowing: Bool = false) {
         directoryCount = sharedWhileGrowing ? Self.directoryLimit : 4

@@ -24,6 +24,8 @@ public struct FileEntryFlags: OptionSet, BitwiseCopyable, Sendable {
     public static let sent = Self(rawValue: 0x0100)
     /// The directory could not be made or must not be touched; its contents are skipped.
     public static let missingDirectory = Self(rawValue: 0x0200)
+    /// Receiving side: nothing stood at the file's place when it was asked for.
+    public static let absent = Self(rawValue: 0x1000)
     /// Receiver: the batch file had data for it.
     public static let answered = Self(rawValue: 0x0800)
     /// nanoseconds were transmitted.
@@ -84,20 +86,20 @@ public final class FileSegment: @unchecked Sendable {
     public let paths: PathTable
     public let attributeTable: AttributeTable
     /// Transfer index of the first sorted entry.
-    public var ndxStart: Int32
+    @exclusivity(unchecked) public var ndxStart: Int32
     /// Directory-table index of the directory whose contents these are; −1 for a list without one.
-    public var parentDirectory: Int32 = -1
+    @exclusivity(unchecked) public var parentDirectory: Int32 = -1
     /// Directory-table index of the first directory among the sorted entries (incremental lists).
-    public var firstDirectory: Int32 = -1
+    @exclusivity(unchecked) public var firstDirectory: Int32 = -1
     /// Digest bytes stored behind each regular file's name.
     public let checksumLength: Int
     private let entries: ChunkedStore<FileEntry>
     private let extras: ChunkedStore<FileExtra>
     private let arena: ByteArena
     /// Entry numbers in transfer order; empty until sorted.
-    private var order: [UInt32] = []
+    @exclusivity(unchecked) private var order: [UInt32] = []
     /// Transfer indices follow the wire, not the order.
-    public private(set) var indexesByWire = false
+    @exclusivity(unchecked) public private(set) var indexesByWire = false
 
     /// How a list is used, which decides its storage.
     public enum Use { case wholeTransfer, segment, growingDirectoryTable }

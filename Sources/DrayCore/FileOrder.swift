@@ -2,6 +2,8 @@
 // Layer: Core. Wire format: chapter 02 §7.
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
+
 /// Compares and sorts entries of one list.
 ///
 /// Protocol ≥ 29: within a directory all non-directories come first, then directories compared as `name/`; protocol
@@ -106,11 +108,9 @@ public struct FileOrder {
     @inline(__always)
     static func compareBytes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int {
         let common = min(a.count, b.count)
-        var index = 0
-        while index < common {
-            let difference = Int(a[index]) - Int(b[index])
-            if difference != 0 { return difference }
-            index += 1
+        if common > 0 {
+            let difference = memcmp(a.baseAddress!, b.baseAddress!, common)
+            if difference != 0 { return Int(difference) }
         }
         return a.count - b.count
     }
@@ -132,11 +132,9 @@ public struct FileOrder {
     @inline(__always)
     static func compareAsDirectories(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int {
         let common = min(a.count, b.count)
-        var index = 0
-        while index < common {
-            let difference = Int(a[index]) - Int(b[index])
-            if difference != 0 { return difference }
-            index += 1
+        if common > 0 {
+            let difference = memcmp(a.baseAddress!, b.baseAddress!, common)
+            if difference != 0 { return Int(difference) }
         }
         if a.count == b.count { return 0 }
         let slash = Int(UInt8(ascii: "/"))

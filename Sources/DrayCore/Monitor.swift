@@ -7,7 +7,7 @@ import Glibc
 /// A mutable value guarded by a mutex, with one condition that waiters sleep on.
 public final class Monitor<State>: @unchecked Sendable {
     // Safe: `state` is only touched while `mutex` is held.
-    private var state: State
+    @exclusivity(unchecked) private var state: State
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
 

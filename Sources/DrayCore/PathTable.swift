@@ -2,6 +2,8 @@
 // Layer: Core.
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
+
 /// Interned directory paths. Path 0 is the empty path (the transfer root).
 ///
 /// On the sender a path belongs to one source root (the directory that a source argument is relative to), so that equal
@@ -16,8 +18,8 @@ public final class PathTable: @unchecked Sendable {
     }
     private let records = ChunkedStore<Record>(chunkShift: 10, directoryShift: 16, sharedWhileGrowing: true)
     private let arena = ByteArena(sharedWhileGrowing: true)
-    private var slots: [Int32]
-    private var lastID: Int32 = 0
+    @exclusivity(unchecked) private var slots: [Int32]
+    @exclusivity(unchecked) private var lastID: Int32 = 0
 
     public init() {
         slots = [Int32](repeating: -1, count: 64)
@@ -33,7 +35,7 @@ public final class PathTable: @unchecked Sendable {
     private func matches(_ id: Int32, _ path: UnsafeRawBufferPointer, _ root: Int32) -> Bool {
         let record = records[Int(id)]
         return Int(record.length) == path.count && record.root == root
-            && arena.buffer(record.offset, path.count).elementsEqual(path)
+            && (path.count == 0 || memcmp(arena.pointer(record.offset), path.baseAddress!, path.count) == 0)
     }
 
     /// The id of `path`, which is added if it is new; nil when the table is full.
@@ -110,8 +112,8 @@ public final class AttributeTable: @unchecked Sendable {
         }
     }
     private let store = ChunkedStore<Attributes>(chunkShift: 8, directoryShift: 20, sharedWhileGrowing: true)
-    private var index: [Attributes: UInt32] = [:]
-    private var last: (Attributes, UInt32)?
+    @exclusivity(unchecked) private var index: [Attributes: UInt32] = [:]
+    @exclusivity(unchecked) private var last: (Attributes, UInt32)?
 
     public init() {}
 

@@ -39,8 +39,10 @@ public struct FileStatus: Sendable {
         device = UInt64(raw.st_dev)
         inode = UInt64(raw.st_ino)
         linkCount = UInt64(raw.st_nlink)
-        deviceMajor = dray_dev_major(UInt64(raw.st_rdev))
-        deviceMinor = dray_dev_minor(UInt64(raw.st_rdev))
+        if raw.st_rdev != 0 {
+            deviceMajor = dray_dev_major(UInt64(raw.st_rdev))
+            deviceMinor = dray_dev_minor(UInt64(raw.st_rdev))
+        }
         blocks = Int64(raw.st_blocks)
     }
 

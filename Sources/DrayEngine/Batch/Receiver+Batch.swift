@@ -48,7 +48,7 @@ extension Receiver {
             session.reporter.errorTransfer(
                 Bytes(text: "(No batched update for\(resend) \"") + list.path(entry.pointee) + Bytes("\")"))
         }
-        if options.requestsData { events.post(.noSend(ndx)) }
+        if options.requestsData { post(.noSend(ndx)) }
     }
 
     /// A dry run has data to pass over in a batch file, and when it pulls only to write one.
@@ -56,6 +56,6 @@ extension Receiver {
         if session.wishes != nil { return try discard() }
         guard options.onlyWritesBatch else { return }
         if !options.amServer { try discard() }
-        events.post(.success(ndx))
+        post(.success(ndx))
     }
 }

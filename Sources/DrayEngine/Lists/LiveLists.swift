@@ -136,11 +136,12 @@ final class LiveLists: Sendable {
         }
     }
 
-    /// Entries in segments behind the one that holds `ndx`.
+    /// Entries in segments behind the one that holds `ndx`, or behind the oldest: the peer is there at least, whatever
+    /// it asked for last.
     func pendingAfter(_ ndx: Int32) -> Int {
         state.withLock { state in
             var count = 0
-            for segment in state.segments.reversed() {
+            for segment in state.segments.dropFirst().reversed() {
                 if segment.ndxStart <= ndx + 1 && ndx >= 0 { break }
                 count += segment.count
             }

@@ -31,15 +31,17 @@ final class SourceWalk {
     var rootIndex: [Bytes: Int32] = [:]
     let cache: DirectoryCache
     /// Next directory to send a list for (incremental), as dir_ndx; −1 when all were sent.
-    var nextDirectory: Int32 = -1
+    @exclusivity(unchecked) var nextDirectory: Int32 = -1
     var reportedIOError: IOErrorBits = []
-    var statistics = TransferStatistics()
+    @exclusivity(unchecked) var statistics = TransferStatistics()
     var rootDevice: UInt64 = 0
     /// The argument before, whose parents need not be sent again.
     var lastRelative: RelativeItem?
     /// Arguments of `--relative` on their way down, by the directory whose list brings their next component.
     var relativeItems: [Int32: [RelativeItem]] = [:]
     var sentImpliedRoot = false
+    /// Transfer indices of the list that the receiver was at when enough lists lay ahead of it.
+    @exclusivity(unchecked) private var satisfied: ClosedRange<Int32> = -2 ... -2
 
     init(session: Session) {
         self.session = session
@@ -177,10 +179,29 @@ final class SourceWalk {
 
     /// Sends lists until the receiver has `ahead` entries behind its current one, or none are left.
     func sendAhead(current: Int32, ahead: Int) throws(TransferFailure) {
-        guard session.incremental, !lists.isComplete else { return }
+        guard session.incremental, !satisfied.contains(current), !lists.isComplete else { return }
         while !lists.isComplete && lists.pendingAfter(current) < ahead { try sendNextList() }
         reportedIOError = session.reporter.ioError
+        if let (segment, _) = lists.find(current) {
+            satisfied = segment.ndxStart - 1...max(segment.ndxStart - 1, segment.ndxEnd)
+        }
     }
+
+    /// Sends lists instead of waiting for requests, up to a far larger number of entries.
+    func sendWhileIdle(current: Int32) throws(TransferFailure) {
+        guard session.incremental else { return }
+        while nextDirectory >= 0, !session.reader.hasBufferedInput, lists.pendingAfter(current) < Self.farthestAhead,
+            try !session.reader.hasInput()
+        {
+            try session.writer.flush()
+            try sendNextList()
+        }
+    }
+
+    private static let farthestAhead = 10_000
+
+    /// The receiver has finished a list: fewer lie ahead of it.
+    func noteListDropped() { satisfied = -2 ... -2 }
 
     /// Sends the list of the next directory, or the end mark.
     func sendNextList() throws(TransferFailure) {

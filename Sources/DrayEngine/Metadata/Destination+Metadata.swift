@@ -22,6 +22,15 @@ extension Destination {
         return 0
     }
 
+    /// Tells that a finished file did not get its final name.
+    func reportRename(_ list: FileSegment, _ entry: FileEntry, _ temporary: UnsafePointer<CChar>?, _ code: Int32) {
+        let name = temporary.map { Bytes(cString: $0) } ?? []
+        session.reporter.systemError(
+            .receiver,
+            Bytes("rename ") + session.fullName(list.path(entry).splitLastComponent.directory.appendingComponent(name))
+                + Bytes(" -> \"") + list.path(entry) + Bytes("\""), code)
+    }
+
     // MARK: - Extended attributes
 
     func xattrs(_ list: FileSegment, _ entry: FileEntry) -> ExtendedAttributeList? {

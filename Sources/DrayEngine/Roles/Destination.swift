@@ -55,8 +55,8 @@ final class Destination: @unchecked Sendable {
         if openedTemp >= 0 { _ = FileSystem.close(openedTemp) }
     }
 
-    func makeCache() -> DirectoryCache {
-        DirectoryCache(paths: paths) { [unowned self] _ in self.root }
+    func makeCache(capacity: Int = 24) -> DirectoryCache {
+        DirectoryCache(paths: paths, capacity: capacity, rootDescriptor: { [unowned self] _ in self.root })
     }
 
     /// Name of an entry in its directory.
@@ -284,18 +284,38 @@ final class Destination: @unchecked Sendable {
         }
         if options.fakeSuper {
             status.mode = mode
-        } else if !status.isSymlink && (status.mode ^ mode) & 0o7777 != 0 {
-            let code =
-                descriptor >= 0
-                ? FileSystem.setMode(descriptor: descriptor, mode & 0o7777)
-                : FileSystem.setMode(directory, name, mode & 0o7777)
-            if code != 0 {
-                session.reporter.systemError(
-                    role, Bytes("failed to set permissions on ") + display(list, entry), code)
-                return false
-            }
-            status.mode = mode
+            return true
         }
+        return setMode(place, list, entry, mode, &status, role)
+    }
+
+    /// The same for the open file of a receiver where neither ACLs nor extended attributes matter; any thread.
+    func setPlainAttributes(
+        directory: Int32, name: UnsafePointer<CChar>, descriptor: Int32, list: FileSegment, entry: FileEntry,
+        mode: UInt32, status: inout FileStatus
+    ) {
+        let place = Place(directory: directory, name: name, descriptor: descriptor)
+        if setOwner(place, list, entry, &status, .receiver),
+            setTimes(directory, name, descriptor, list, entry, status, .exactTime, .receiver)
+        {
+            _ = setMode(place, list, entry, mode, &status, .receiver)
+        }
+    }
+
+    private func setMode(
+        _ place: Place, _ list: FileSegment, _ entry: FileEntry, _ mode: UInt32, _ status: inout FileStatus,
+        _ role: RoleName
+    ) -> Bool {
+        if status.isSymlink || (status.mode ^ mode) & 0o7777 == 0 { return true }
+        let code =
+            place.descriptor >= 0
+            ? FileSystem.setMode(descriptor: place.descriptor, mode & 0o7777)
+            : FileSystem.setMode(place.directory, place.name, mode & 0o7777)
+        if code != 0 {
+            session.reporter.systemError(role, Bytes("failed to set permissions on ") + display(list, entry), code)
+            return false
+        }
+        status.mode = mode
         return true
     }
 

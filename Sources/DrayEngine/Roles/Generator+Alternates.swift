@@ -136,13 +136,15 @@ extension Generator {
         defer { _ = FileSystem.close(source) }
         let base = destination.localName ?? Bytes(list.name(entry))
         let cName = destination.name(list, entry, name)
-        var temporary: [CChar] = []
+        let temporary = UnsafeMutablePointer<CChar>.allocate(capacity: TemporaryName.capacity)
+        defer { temporary.deallocate() }
         var copy: Int32 = -1
         if options.updatesInPlace {
             copy = FileSystem.open(parent, cName, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
         } else {
-            (copy, temporary) = base.withUnsafeBytes {
-                temporaryNames.create(parent, base: $0, hidden: true, mode: (list.mode(entry) | 0o200) & 0o700)
+            copy = base.withUnsafeBytes {
+                temporaryNames.create(
+                    parent, base: $0, hidden: true, mode: (list.mode(entry) | 0o200) & 0o700, into: temporary)
             }
         }
         if copy < 0 { return copyFailed(list, entry, match, -copy) }
@@ -160,13 +162,11 @@ extension Generator {
                 role: .generator)
         }
         _ = FileSystem.close(copy)
-        if temporary.isEmpty {
+        if options.updatesInPlace {
             if code != 0 { _ = FileSystem.unlink(parent, cName) }
         } else {
-            temporary.withUnsafeBufferPointer { pointer in
-                if code == 0 { code = FileSystem.rename(parent, pointer.baseAddress!, parent, cName) }
-                if code != 0 { _ = FileSystem.unlink(parent, pointer.baseAddress!) }
-            }
+            if code == 0 { code = FileSystem.rename(parent, temporary, parent, cName) }
+            if code != 0 { _ = FileSystem.unlink(parent, temporary) }
         }
         return code == 0 || copyFailed(list, entry, match, code)
     }

@@ -51,7 +51,9 @@ extension Generator {
             return try handleAgain(ndx, list, entry, directoryIndex)
         }
         let cName = destination.name(list, entry.pointee, name)
-        if parent >= 0 {
+        if parent >= 0 && entry.pointee.directory == freshDirectory && type == FileType.regular {
+            code = ENOENT
+        } else if parent >= 0 {
             code = try destination.status(parent, cName, &status, role: .generator)
             if code == 0 && status.isSymlink && type == FileType.directory && options.keepDirlinks {
                 var followed = FileStatus()
@@ -285,6 +287,7 @@ extension Generator {
                     Bytes("recv_generator: mkdir ") + destination.display(list, entry.pointee) + Bytes(" failed"), code)
                 return skip(list, entry)
             }
+            if code == 0 && directoryIndex >= 0 { lastMade = directoryIndex }
             _ = FileSystem.status(parent, cName, follow: false, &status)
         }
         if !(implied && exists) {

@@ -74,6 +74,7 @@ extension Generator {
         let basis = chooseBasis(list, entry.pointee, exists: exists, partial: partial, match)
         if case .none = basis, mayDefer, deferHardLink(ndx, list, entry.pointee) { return }
         let isKnown = exists || match != nil
+        if !isKnown, case .none = basis { entry.pointee.flags.insert(.absent) }
         alternateDirectory = match?.directory
         defer { alternateDirectory = nil }
         let flags = differences(

@@ -15,20 +15,20 @@ final class Generator {
     let destination: Destination
     let lists: LiveLists
     let events: ReceiverEvents
-    var options: TransferOptions
+    let options: TransferOptions
     let writer: WireWriter
     let cache: DirectoryCache
     let name = NameBuffer()
     let otherName = NameBuffer()
     let metadataName = NameBuffer()
     /// Numbers of long attribute values that the entry being looked at lacks.
-    var wantedXattrs: [Int32] = []
+    @exclusivity(unchecked) var wantedXattrs: [Int32] = []
     var temporaryNames = TemporaryName()
     let blockHasher: BlockHasher
     let wholeHasher: StrongHasher
     let sumBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
     let filters: FilterWalk
-    var links = HardLinkGroups()
+    @exclusivity(unchecked) var links = HardLinkGroups()
     let alternates: AlternateBases
     var similarNames = SimilarNames()
     /// Directory of the alternate item that is being compared in place of the destination's.
@@ -41,18 +41,25 @@ final class Generator {
         var redo = 0
         init(_ segment: FileSegment) { self.segment = segment }
     }
-    private var open: [Progress] = []
+    @exclusivity(unchecked) private var open: [Progress] = []
     private var taken = 0
-    private var inFlight = 0
-    private var sinceFlush = 0
-    private var lastFlush = monotonicNanoseconds()
+    @exclusivity(unchecked) private var inFlight = 0
+    @exclusivity(unchecked) private var sinceFlush = 0
+    /// When the oldest request that has not been flushed was written; 0 if there is none.
+    @exclusivity(unchecked) private var waitingSince: UInt64 = 0
+    @exclusivity(unchecked) private var sinceLook = 0
+    private static let longestDelayNanoseconds: UInt64 = 200_000
     private var phasesDone = 0
-    private var redoQueue: [Int32] = []
+    @exclusivity(unchecked) private var redoQueue: [Int32] = []
     private var requestsAllowed = true
     /// Directories made before their own list arrived, by directory index.
-    var createdEarly: Set<Int32> = []
+    @exclusivity(unchecked) var createdEarly: Set<Int32> = []
+    /// Path-table id of the directory whose list is being walked when this run made it: nothing can be in it.
+    var freshDirectory: Int32 = -1
+    /// The last directory that was made just before its own list.
+    var lastMade: Int32 = -1
     /// A directory (path) that could not be made: everything below is skipped (one list for everything).
-    var skippedPath: Bytes?
+    @exclusivity(unchecked) var skippedPath: Bytes?
     var deletedKinds = TransferStatistics.Kinds()
     var deletionCount = 0
     var deletionsSkipped = 0
@@ -157,10 +164,12 @@ final class Generator {
 
     private func nextList() throws(TransferFailure) -> Progress? {
         while true {
+            // Only hard links look further than the next list.
+            let count = options.hardLinks > 0 ? Int.max : 1
             let (ready, complete) = lists.state.withLock { state -> ([FileSegment], Bool) in
                 // A peer that ends lists before they were walked has them no more.
                 taken = max(taken, state.dropped)
-                return (Array(state.segments.dropFirst(taken - state.dropped)), state.complete)
+                return (Array(state.segments.dropFirst(taken - state.dropped).prefix(count)), state.complete)
             }
             if let segment = ready.first, try prepareHardLinks(ready, complete) {
                 taken += 1
@@ -205,6 +214,7 @@ final class Generator {
                 return skipContents(segment)
             }
         }
+        freshDirectory = freshPath(segment)
         for position in 0..<segment.count {
             let entry = segment.entry(position)
             let isDirectory = segment.isDirectory(entry.pointee)
@@ -232,6 +242,15 @@ final class Generator {
         try finishLists(includingLast: false)
     }
 
+    /// The directory of a list if it was made for it and nobody else puts files there that options look at.
+    private func freshPath(_ segment: FileSegment) -> Int32 {
+        let index = segment.parentDirectory
+        guard index >= 0, index == lastMade || createdEarly.contains(index), !options.backup, !options.ignoreExisting,
+            !options.update, !options.existingOnly, !options.fakeSuper, options.partialDirectory == nil
+        else { return -1 }
+        return lists.directories.node(Int(index)).pointee.path
+    }
+
     private func isDot(_ list: FileSegment, _ entry: FileEntry) -> Bool {
         let name = list.name(entry)
         return name.count == 1 && name[0] == UInt8(ascii: ".") && list.paths.path(entry.directory).count == 0
@@ -246,18 +265,33 @@ final class Generator {
     /// Looks at what the receiver says and lets requests out, every so often.
     func breathe() throws(TransferFailure) {
         sinceFlush += 1
-        // Links to finished leaders are made when nothing else is left to do, as rsync does.
-        if options.hardLinks == 0 && (sinceFlush & 15 == 0 || inFlight > 200) { try process(events.take()) }
-        if writer.hasPendingData || writer.hasQueuedMessages {
-            if inFlight < 16 || sinceFlush >= 64 { try flush() }
+        sinceLook += 1
+        if sinceLook >= 16 {
+            sinceLook = 0
+            // Links to finished leaders are made when nothing else is left to do, as rsync does.
+            if options.hardLinks == 0 { try process(events.take()) }
+            if writer.hasQueuedMessages { try flush() }
         }
+        try flushIfDue()
         if options.removeSourceFiles > 0 { while inFlight >= 50 { try waitForReceiver() } }
         // Bounded memory for events and for what the peer must remember.
         while inFlight >= 20_000 { try waitForReceiver() }
     }
 
+    /// Requests leave in groups, because every flush wakes the peer, but none waits long for company.
+    private func flushIfDue() throws(TransferFailure) {
+        guard writer.hasPendingData else { return }
+        let now = monotonicNanoseconds()
+        if waitingSince == 0 {
+            waitingSince = now
+        } else if sinceFlush >= 64 || now &- waitingSince > Self.longestDelayNanoseconds {
+            try flush()
+        }
+    }
+
     func flush() throws(TransferFailure) {
         sinceFlush = 0
+        waitingSince = 0
         try writer.flush()
     }
 

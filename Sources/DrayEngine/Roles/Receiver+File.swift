@@ -13,8 +13,8 @@ extension Receiver {
     /// Where the bytes of the running file go.
     private struct Target {
         var descriptor: Int32
-        /// Name of the temporary file in `directory`; empty when the destination is written in place.
-        var temporary: [CChar] = []
+        /// Name of the temporary file in `directory`, in the receiver's buffer; nil when there is none.
+        var temporary: UnsafePointer<CChar>?
         var directory: Int32
         var isInPlace = false
         /// The partial file itself is being completed.
@@ -36,10 +36,10 @@ extension Receiver {
         return descriptor
     }
 
-    /// Reads one reply's data; returns what the generator is to be told.
+    /// Reads one reply's data; returns what the generator is to be told, nil if somebody else will tell it.
     func receiveFile(
         _ ndx: Int32, _ list: FileSegment, _ entry: UnsafeMutablePointer<FileEntry>, _ given: ItemRecord
-    ) throws(TransferFailure) -> ReceiverEvents.Event {
+    ) throws(TransferFailure) -> ReceiverEvents.Event? {
         var record = given
         if session.protocolVersion < 29 { record.basisType = guessedBasis }
         let isRedo = entry.pointee.flags.contains(.sent)
@@ -52,6 +52,10 @@ extension Receiver {
             try discard()
             return .failed(ndx)
         }
+        // The generator has looked: nothing is to be opened, compared or replaced.
+        let isNew =
+            entry.pointee.flags.contains(.absent) && !isRedo && record.basisType == BasisType.destination
+            && !options.updatesInPlace && session.protocolVersion >= 29
         var basisStatus = FileStatus()
         var basisDescriptor: Int32 = -1
         let cName = destination.name(list, entry.pointee, name)
@@ -95,7 +99,7 @@ extension Receiver {
             basisDescriptor >= 0 && record.basisType != BasisType.destination
             && record.basisType != BasisType.partialDirectory
             && record.basisType != BasisType.backup
-        if basisDescriptor < 0 && record.basisType != BasisType.backup {
+        if basisDescriptor < 0 && record.basisType != BasisType.backup && !isNew {
             basisDescriptor = opened(parent, cName, &basisStatus)
         }
         if basisDescriptor >= 0 && basisStatus.isDirectory {
@@ -105,7 +109,10 @@ extension Receiver {
             return .failed(ndx)
         }
         var existing = FileStatus()
-        let exists = try destination.status(parent, cName, &existing, role: .receiver) == 0 && existing.isRegular
+        var exists = false
+        if !isNew {
+            exists = try destination.status(parent, cName, &existing, role: .receiver) == 0 && existing.isRegular
+        }
         let mode = destination.finalMode(
             list.mode(entry.pointee), existing: exists ? existing : nil, parent: (parent, entry.pointee.directory),
             role: .receiver)
@@ -222,13 +229,10 @@ extension Receiver {
             if directory < 0 { return nil }
         }
         let mode = (list.mode(entry) | (options.fakeSuper ? 0o600 : 0o200)) & 0o700
-        let base = destination.localName ?? Bytes(list.name(entry))
-        let (descriptor, temporary) = base.withUnsafeBytes {
-            temporaryNames.create(directory, base: $0, hidden: hidden, mode: mode)
-        }
+        let descriptor = createTemporary(directory, list, entry, hidden: hidden, mode: mode, into: temporaryName)
         if descriptor < 0 {
             var shown = list.path(entry).splitLastComponent.directory
-            shown = shown.appendingComponent(Bytes(temporary.dropLast().map { UInt8(bitPattern: $0) }))
+            shown = shown.appendingComponent(Bytes(cString: temporaryName))
             session.reporter.systemError(
                 .receiver, Bytes("mkstemp ") + session.fullName(shown) + Bytes(" failed"), -descriptor)
             return nil
@@ -237,7 +241,19 @@ extension Receiver {
         if entry.length >= 1 << 20 && (options.partial || destination.partialDirectory != nil) {
             _ = dray_try_flock(descriptor)
         }
-        return Target(descriptor: descriptor, temporary: temporary, directory: directory)
+        return Target(descriptor: descriptor, temporary: UnsafePointer(temporaryName), directory: directory)
+    }
+
+    private func createTemporary(
+        _ directory: Int32, _ list: FileSegment, _ entry: FileEntry, hidden: Bool, mode: UInt32,
+        into name: UnsafeMutablePointer<CChar>
+    ) -> Int32 {
+        if let localName = destination.localName {
+            return localName.withUnsafeBytes {
+                temporaryNames.create(directory, base: $0, hidden: hidden, mode: mode, into: name)
+            }
+        }
+        return temporaryNames.create(directory, base: list.name(entry), hidden: hidden, mode: mode, into: name)
     }
 
     // MARK: - Putting in place
@@ -247,9 +263,16 @@ extension Receiver {
         _ entry: UnsafeMutablePointer<FileEntry>, _ parent: Int32, _ mode: UInt32, _ existing: FileStatus,
         _ exists: Bool,
         _ isRedo: Bool, _ partialHold: PartialPlace.Held?
-    ) throws(TransferFailure) -> ReceiverEvents.Event {
+    ) throws(TransferFailure) -> ReceiverEvents.Event? {
         var kept = "discarded"
         if outcome == .good {
+            if partialHold == nil, let temporary = target.temporary, let lane = lane(for: entry.pointee) {
+                let job = CommitLane.Job(
+                    ndx: ndx, list: list, entry: entry.pointee, mode: mode, parent: parent,
+                    descriptor: target.descriptor)
+                lane.put(job, temporary: temporary)
+                return nil
+            }
             let stored = store(&target, list, entry.pointee, parent, mode, choice: .exactTime, to: .final)
             // A delayed file now stands in the partial file's place.
             let isDelayed = options.delayUpdates && destination.localName == nil
@@ -293,14 +316,22 @@ extension Receiver {
         return .redo(ndx)
     }
 
+    /// The thread that puts a file in place; nil for large files, where it would gain nothing, and for the first few.
+    private func lane(for entry: FileEntry) -> CommitLane? {
+        guard mayCommitLater, entry.length <= 1 << 18 else { return nil }
+        if lane == nil && statistics.transferredFiles > 32 {
+            lane = CommitLane(destination: destination, events: events)
+            mayCommitLater = lane != nil
+        }
+        return lane
+    }
+
     private enum Place { case final, partial }
 
     private func dropTarget(_ target: inout Target) {
         if target.descriptor >= 0 { _ = FileSystem.close(target.descriptor) }
         target.descriptor = -1
-        if !target.temporary.isEmpty {
-            _ = target.temporary.withUnsafeBufferPointer { FileSystem.unlink(target.directory, $0.baseAddress!) }
-        }
+        if let temporary = target.temporary { _ = FileSystem.unlink(target.directory, temporary) }
     }
 
     /// Backup, attributes, close, rename; false if the file did not reach its place (reported).
@@ -342,6 +373,7 @@ extension Receiver {
                 list,
                 entry, parent)
         }
+        guard let temporary = target.temporary else { return false }
         if place == .partial, let directory = destination.partialDirectory {
             let spot = PartialPlace(
                 root: destination, parent: parent, directory: directory, name: Bytes(list.name(entry)))
@@ -353,16 +385,13 @@ extension Receiver {
                 return false
             }
             defer { held.close() }
-            let renamed = target.temporary.withUnsafeBufferPointer {
-                FileSystem.rename(target.directory, $0.baseAddress!, held.descriptor, otherName.cString(spot.name))
-            }
+            let renamed = FileSystem.rename(
+                target.directory, temporary, held.descriptor, otherName.cString(spot.name))
             if renamed != 0 { dropTarget(&target) }
             return renamed == 0
         }
-        let renamed = target.temporary.withUnsafeBufferPointer {
-            FileSystem.rename(target.directory, $0.baseAddress!, parent, cName)
-        }
-        return finishRename(renamed, target, list, entry, parent)
+        return finishRename(
+            FileSystem.rename(target.directory, temporary, parent, cName), target, list, entry, parent)
     }
 
     /// The file that is being replaced, whose long attribute values serve where they are the same; −1 if there is none.
@@ -372,11 +401,10 @@ extension Receiver {
 
     /// Path of the file whose attributes are being set, for messages.
     private func shownTarget(_ target: Target, _ list: FileSegment, _ entry: FileEntry) -> Bytes? {
-        guard !target.temporary.isEmpty,
+        guard let temporary = target.temporary,
             options.xattrs > 0 || options.acls || options.userMap != nil || options.groupMap != nil
         else { return nil }
-        let name = Bytes(target.temporary.dropLast().map { UInt8(bitPattern: $0) })
-        return list.path(entry).splitLastComponent.directory.appendingComponent(name)
+        return list.path(entry).splitLastComponent.directory.appendingComponent(Bytes(cString: temporary))
     }
 
     private func finishRename(
@@ -384,34 +412,27 @@ extension Receiver {
     ) -> Bool {
         if code == 0 { return true }
         var result = code
-        if code == EXDEV && !target.temporary.isEmpty {
-            result = copyAcross(target, list, entry, parent)
+        if code == EXDEV, let temporary = target.temporary {
+            result = copyAcross(target.directory, temporary, list, entry, parent)
             if result == 0 { return true }
         }
-        let shown = Bytes(target.temporary.dropLast().map { UInt8(bitPattern: $0) })
-        session.reporter.systemError(
-            .receiver,
-            Bytes("rename ") + session.fullName(list.path(entry).splitLastComponent.directory.appendingComponent(shown))
-                + Bytes(" -> \"") + list.path(entry) + Bytes("\""), result)
-        if !target.temporary.isEmpty {
-            _ = target.temporary.withUnsafeBufferPointer { FileSystem.unlink(target.directory, $0.baseAddress!) }
-        }
+        destination.reportRename(list, entry, target.temporary, result)
+        if let temporary = target.temporary { _ = FileSystem.unlink(target.directory, temporary) }
         return false
     }
 
     /// `--temp-dir` on another file system: copies next to the destination, then renames there.
-    private func copyAcross(_ target: Target, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32) -> Int32 {
-        let source = target.temporary.withUnsafeBufferPointer {
-            FileSystem.open(target.directory, $0.baseAddress!, O_RDONLY | O_NOFOLLOW)
-        }
+    private func copyAcross(
+        _ directory: Int32, _ old: UnsafePointer<CChar>, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32
+    ) -> Int32 {
+        let source = FileSystem.open(directory, old, O_RDONLY | O_NOFOLLOW)
         if source < 0 { return -source }
         defer { _ = FileSystem.close(source) }
         var status = FileStatus()
         _ = FileSystem.status(descriptor: source, &status)
-        let base = Bytes(list.name(entry))
-        let (copy, temporary) = base.withUnsafeBytes {
-            temporaryNames.create(parent, base: $0, hidden: true, mode: 0o600)
-        }
+        let temporary = copyName
+        let copy = temporaryNames.create(
+            parent, base: list.name(entry), hidden: true, mode: 0o600, into: temporary)
         if copy < 0 { return -copy }
         var code: Int32 = 0
         while code == 0 {
@@ -425,18 +446,14 @@ extension Receiver {
             var now = FileStatus()
             _ = FileSystem.status(descriptor: copy, &now)
             destination.setAttributes(
-                directory: parent, name: name.cString(base), descriptor: copy, list: list, entry: entry,
+                directory: parent, name: name.cString(list.name(entry)), descriptor: copy, list: list, entry: entry,
                 mode: status.mode, status: &now, choice: .exactTime,
                 basis: AttributeTarget(descriptor: source), role: .receiver)
         }
         _ = FileSystem.close(copy)
-        temporary.withUnsafeBufferPointer { pointer in
-            if code == 0 {
-                code = FileSystem.rename(parent, pointer.baseAddress!, parent, destination.name(list, entry, name))
-            }
-            if code != 0 { _ = FileSystem.unlink(parent, pointer.baseAddress!) }
-        }
-        _ = target.temporary.withUnsafeBufferPointer { FileSystem.unlink(target.directory, $0.baseAddress!) }
+        if code == 0 { code = FileSystem.rename(parent, temporary, parent, destination.name(list, entry, name)) }
+        if code != 0 { _ = FileSystem.unlink(parent, temporary) }
+        _ = FileSystem.unlink(directory, old)
         return code
     }
 

@@ -22,12 +22,15 @@ final class Receiver {
     let alternates: AlternateBases
     let name = NameBuffer()
     let otherName = NameBuffer()
-    var temporaryNames = TemporaryName()
+    @exclusivity(unchecked) var temporaryNames = TemporaryName()
+    /// Name of the running file's temporary file, and of a copy of it.
+    let temporaryName = UnsafeMutablePointer<CChar>.allocate(capacity: TemporaryName.capacity)
+    let copyName = UnsafeMutablePointer<CChar>.allocate(capacity: TemporaryName.capacity)
     let output = OutputFile()
     let basis = BasisWindow()
     let hasher: StrongHasher
     let tokens: TokenReader
-    var statistics = TransferStatistics()
+    @exclusivity(unchecked) var statistics = TransferStatistics()
     let progress: ProgressMeter
     private(set) var phase = 0
     /// Files of a batch that failed verification and have not come again.
@@ -38,6 +41,14 @@ final class Receiver {
     var delayed: [Int32] = []
     /// Literal data of the running file has arrived.
     var literalSeen = false
+    /// Outcomes that the generator has not been told yet: it is woken for many at once.
+    @exclusivity(unchecked) private var unposted: [ReceiverEvents.Event] = []
+    private static let eventGroup = 32
+    /// Puts files in place beside this thread, once there have been some; only where a rename is all that it takes.
+    var lane: CommitLane?
+    var mayCommitLater: Bool
+    /// The list that the last record was about.
+    @exclusivity(unchecked) private var recent: FileSegment?
 
     init(session: Session, destination: Destination, listReceiver: ListReceiver, events: ReceiverEvents) {
         self.session = session
@@ -47,44 +58,77 @@ final class Receiver {
         lists = listReceiver.lists
         options = session.options
         reader = session.reader
-        cache = destination.makeCache()
+        // More directories than there are files in the lane.
+        cache = destination.makeCache(capacity: 96)
         alternates = destination.makeAlternates()
         hasher = StrongHasher(session.transferChecksum, seed: session.checksumSeed)
         tokens = TokenReader(reader, session.compression.method)
         progress = ProgressMeter(session: session, lists: lists)
         maxPhase = session.protocolVersion >= 29 ? 2 : 1
+        mayCommitLater =
+            !options.updatesInPlace && !options.backup && !options.delayUpdates && !options.acls && !options.fakeSuper
+            && options.xattrs == 0 && options.tempDirectory == nil && session.wishes == nil
         reportsItems = options.logsItems && !options.amServer || options.logsItems && options.amDaemon
+    }
+
+    deinit {
+        temporaryName.deallocate()
+        copyName.deallocate()
     }
 
     /// Reads until the goodbye; posts what the generator must know. Never throws: failures become events.
     func run() {
+        reader.beforeWaiting = { [unowned self] () throws(TransferFailure) in
+            self.lane?.publish()
+            self.postAll()
+        }
         do throws(TransferFailure) {
             try loop()
             try finish()
         } catch {
+            lane?.drain()
             publish()
             var failure = error
             failure.role = failure.role ?? .receiver
-            events.post(.ended(failure))
+            post(.ended(failure))
+            postAll()
         }
+        reader.beforeWaiting = nil
+        lane?.finish()
+    }
+
+    /// Tells the generator of an event, at the latest when this role waits for input.
+    func post(_ event: ReceiverEvents.Event) {
+        unposted.append(event)
+        // The generator of a batch is waited for, so nothing may be kept from it.
+        if unposted.count >= Self.eventGroup || session.wishes != nil { postAll() }
+    }
+
+    private func postAll() {
+        if unposted.isEmpty { return }
+        events.post(contentsOf: unposted)
+        unposted.removeAll(keepingCapacity: true)
     }
 
     private func loop() throws(TransferFailure) {
         session.onIndexMessage = { [unowned self] (code, ndx) throws(TransferFailure) in
-            if code == .noSend { self.events.post(.noSend(ndx)) }
+            if code == .noSend { self.post(.noSend(ndx)) }
         }
         while true {
             let ndx = try reader.ndx()
             if ndx == Ndx.done {
+                lane?.drain()
                 try awaitGenerator()
                 if session.incremental && !lists.isEmpty {
+                    recent = nil
                     let remaining = lists.dropFirst()
                     if remaining { continue }
                     listReceiver.noteFinalListFreed()
                 }
                 phase += 1
                 if phase == 2 && options.delayUpdates { publishDelayed() }
-                events.post(.phaseDone)
+                post(.phaseDone)
+                postAll()
                 progress.phaseEnded()
                 if phase > maxPhase { return }
                 continue
@@ -140,7 +184,8 @@ final class Receiver {
                 }
                 break
             }
-            events.post(.phaseDone)
+            post(.phaseDone)
+            postAll()
         }
         progress.finish()
     }
@@ -168,9 +213,19 @@ final class Receiver {
 
     // MARK: - One reply
 
+    /// The entry of an index. Most records are about the list of the record before, which is found without a lock.
+    private func entry(_ ndx: Int32) -> (list: FileSegment, entry: UnsafeMutablePointer<FileEntry>)? {
+        if let recent, ndx >= recent.ndxStart, ndx <= recent.ndxEnd {
+            return (recent, recent.indexedEntry(Int(ndx - recent.ndxStart)))
+        }
+        guard let (segment, position) = lists.find(ndx), position >= 0 else { return lists.entry(ndx) }
+        recent = segment
+        return (segment, segment.indexedEntry(position))
+    }
+
     private func handle(_ ndx: Int32) throws(TransferFailure) {
         var record = try ItemRecord(flagsFrom: reader)
-        guard let (list, entry) = lists.entry(ndx) else { throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who) }
+        guard let (list, entry) = entry(ndx) else { throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who) }
         try record.readDetails(from: reader)
         if entry.pointee.flags.contains(.cleared) {
             throw session.fail(.protocolIncompatible, "rsync: refusing transfer of cleared file index \(ndx)")
@@ -178,7 +233,7 @@ final class Receiver {
         if record.carriesXattrs(session) {
             try receiveXattrs(list, entry.pointee)
             let isLink = record.flags.isSuperset(of: [.xnameFollows, .localChange])
-            if !record.flags.contains(.transfer) && !isLink { events.post(.attributes(list, entry.pointee)) }
+            if !record.flags.contains(.transfer) && !isLink { post(.attributes(list, entry.pointee)) }
         }
         if record.flags.contains(.isNew) { statistics.created.count(mode: list.mode(entry.pointee)) }
         guard record.flags.contains(.transfer) else {
@@ -215,7 +270,7 @@ final class Receiver {
         let outcome = try receiveFile(ndx, list, entry, record)
         progress.end()
         report(list, entry.pointee, record, before: false, data: reader.bytesReceived - start)
-        events.post(outcome)
+        if let outcome { post(outcome) }
     }
 
     private func report(_ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, before: Bool, data: Int64 = 0) {
@@ -232,7 +287,7 @@ final class Receiver {
         for ndx in delayed {
             guard let (list, entry) = lists.entry(ndx) else { continue }
             renameDelayed(list, entry.pointee, directory)
-            events.post(.success(ndx))
+            post(.success(ndx))
         }
         delayed.removeAll()
     }

@@ -31,6 +31,8 @@ final class ReceiverEvents: Sendable {
 
     func post(_ event: Event) { state.notifying { $0.queue.append(event) } }
 
+    func post(contentsOf events: [Event]) { state.notifying { $0.queue.append(contentsOf: events) } }
+
     /// Everything queued, without waiting.
     func take() -> [Event] {
         state.withLock { state in

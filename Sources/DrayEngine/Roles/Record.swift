@@ -57,7 +57,7 @@ extension SumHead {
     /// Reads and bounds a sum head.
     static func read(from reader: WireReader, digestLength: Int) throws(TransferFailure) -> SumHead {
         let count = try reader.int32()
-        let who = reader.who
+        var who: String { reader.who }
         if count < 0 { throw bad("Invalid checksum count \(count) [\(who)]") }
         let blockLength = try reader.int32()
         let limit = reader.protocolVersion < 30 ? Limits.oldBlockLength : Limits.blockLength

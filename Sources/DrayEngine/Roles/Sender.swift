@@ -59,6 +59,7 @@ final class Sender {
         let bitsBefore = session.reporter.ioError
         while true {
             try walk.sendAhead(current: current, ahead: 1000)
+            try walk.sendWhileIdle(current: current)
             let ndx = try reader.ndx()
             if ndx == Ndx.done {
                 if try finishList() { continue }
@@ -88,6 +89,7 @@ final class Sender {
 
     /// Handles NDX_DONE; false at the end of the last phase.
     private func finishList() throws(TransferFailure) -> Bool {
+        walk.noteListDropped()
         if session.incremental && !lists.isEmpty {
             if lists.dropFirst() {
                 try writer.ndx(Ndx.done)

@@ -17,34 +17,34 @@ public final class WireReader {
 
     public let channel: any ByteChannel
     /// Stands in brackets in error texts.
-    public var role: RoleName
+    @exclusivity(unchecked) public var role: RoleName
     /// Appended inside the brackets (`/inc`) while incremental recursion is on.
-    public var incremental = false
-    public var protocolVersion: Int32 = ProtocolVersion.newest
-    public var messages: MessageHandler?
+    @exclusivity(unchecked) public var incremental = false
+    @exclusivity(unchecked) public var protocolVersion: Int32 = ProtocolVersion.newest
+    @exclusivity(unchecked) public var messages: MessageHandler?
     /// Called before the thread sleeps for input: the owner flushes what the peer may be waiting for.
-    public var beforeWaiting: (() throws(TransferFailure) -> Void)?
+    @exclusivity(unchecked) public var beforeWaiting: (() throws(TransferFailure) -> Void)?
     /// Called about every `idleMilliseconds` without input; checks time-outs and sends keep-alives.
-    public var whileIdle: (() throws(TransferFailure) -> Void)?
-    public var idleMilliseconds = -1
+    @exclusivity(unchecked) public var whileIdle: (() throws(TransferFailure) -> Void)?
+    @exclusivity(unchecked) public var idleMilliseconds = -1
     /// Receives a copy of every stream byte consumed (batch files).
-    public var tee: ((UnsafeRawBufferPointer) throws(TransferFailure) -> Void)?
+    @exclusivity(unchecked) public var tee: ((UnsafeRawBufferPointer) throws(TransferFailure) -> Void)?
     /// Raw bytes taken from the channel since `startCounting`, frame headers included.
-    public private(set) var bytesReceived: Int64 = 0
+    @exclusivity(unchecked) public private(set) var bytesReceived: Int64 = 0
     private var isCounting = false
     /// Monotonic nanoseconds of the last successful read.
-    public private(set) var lastReadNanoseconds: UInt64 = monotonicNanoseconds()
+    @exclusivity(unchecked) public private(set) var lastReadNanoseconds: UInt64 = monotonicNanoseconds()
     /// Whether this reader may legally meet each special message; set by the session.
     public var allowsIOTimeoutMessage = false
 
     private let storage: UnsafeMutablePointer<UInt8>
     private let capacity: Int
-    private var position = 0
-    private var end = 0
-    private var framed = false
+    @exclusivity(unchecked) private var position = 0
+    @exclusivity(unchecked) private var end = 0
+    @exclusivity(unchecked) private var framed = false
     /// Stream bytes left in the current MSG_DATA frame (unframed: unlimited).
-    private var frameLeft = Int.max
-    private var ndxState = NdxState()
+    @exclusivity(unchecked) private var frameLeft = Int.max
+    @exclusivity(unchecked) private var ndxState = NdxState()
     private let messageBuffer: UnsafeMutablePointer<UInt8>
 
     public init(channel: any ByteChannel, role: RoleName, capacity: Int = 256 * 1024) {
@@ -104,11 +104,31 @@ public final class WireReader {
                 throw failure(for: error)
             }
             if count == 0 { throw closedUnexpectedly() }
-            end = count
-            if isCounting { bytesReceived += Int64(count) }
-            lastReadNanoseconds = monotonicNanoseconds()
-            return
+            return noteRead(count)
         }
+    }
+
+    /// Whether the channel has something to read; takes it if so. Never waits.
+    public func hasInput() throws(TransferFailure) -> Bool {
+        if position < end { return true }
+        let count: Int
+        do throws(ChannelError) {
+            count = try channel.read(
+                into: UnsafeMutableRawBufferPointer(start: storage, count: capacity), timeoutMilliseconds: 0)
+        } catch {
+            if error == .timedOut { return false }
+            throw failure(for: error)
+        }
+        if count == 0 { throw closedUnexpectedly() }
+        noteRead(count)
+        return true
+    }
+
+    private func noteRead(_ count: Int) {
+        position = 0
+        end = count
+        if isCounting { bytesReceived += Int64(count) }
+        lastReadNanoseconds = monotonicNanoseconds()
     }
 
     private func closedUnexpectedly() -> TransferFailure {

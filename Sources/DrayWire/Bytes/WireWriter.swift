@@ -11,30 +11,30 @@ import DrayCore
 /// queued messages go out before the data of the next flush.
 public final class WireWriter {
     public let channel: any ByteChannel
-    public var role: RoleName
-    public var protocolVersion: Int32 = ProtocolVersion.newest
+    @exclusivity(unchecked) public var role: RoleName
+    @exclusivity(unchecked) public var protocolVersion: Int32 = ProtocolVersion.newest
     /// Receives a copy of every stream byte written (batch files).
-    public var tee: ((UnsafeRawBufferPointer) throws(TransferFailure) -> Void)?
+    @exclusivity(unchecked) public var tee: ((UnsafeRawBufferPointer) throws(TransferFailure) -> Void)?
     /// Seconds without progress after which a blocked write gives up; 0 waits for ever.
-    public var timeoutSeconds = 0
+    @exclusivity(unchecked) public var timeoutSeconds = 0
     /// Raw bytes handed to the channel since `startCounting`, frame headers included.
-    public private(set) var bytesSent: Int64 = 0
+    @exclusivity(unchecked) public private(set) var bytesSent: Int64 = 0
     /// Stream bytes written (frame headers not counted), for sizes of the file list and of one file's data.
     public var streamBytes: Int64 { flushedStreamBytes + Int64(used) }
-    public private(set) var lastWriteNanoseconds: UInt64 = monotonicNanoseconds()
+    @exclusivity(unchecked) public private(set) var lastWriteNanoseconds: UInt64 = monotonicNanoseconds()
 
     private static let headerSize = 4
     private let storage: UnsafeMutablePointer<UInt8>
     private let capacity: Int
     /// Data bytes in the buffer, after the header space.
-    private var used = 0
-    private var flushedStreamBytes: Int64 = 0
-    private var framed = false
-    private var ndxState = NdxState()
+    @exclusivity(unchecked) private var used = 0
+    @exclusivity(unchecked) private var flushedStreamBytes: Int64 = 0
+    @exclusivity(unchecked) private var framed = false
+    @exclusivity(unchecked) private var ndxState = NdxState()
     private let queued = Monitor<Bytes>([])
     /// Headers of literal pieces of one gathered write.
     private let pieceHeaders: UnsafeMutablePointer<UInt32>
-    private var gather: [UnsafeRawBufferPointer] = []
+    @exclusivity(unchecked) private var gather: [UnsafeRawBufferPointer] = []
     private static let maxPieces = 16
 
     public init(channel: any ByteChannel, role: RoleName, capacity: Int = 64 * 1024) {

@@ -25,33 +25,34 @@ public final class FileEntryDecoder {
     public let metadata = ReceivedMetadata()
     /// The name an attribute gets here; nil drops it.
     public var localXattrName: (Bytes) -> Bytes? = { $0 }
-    public var mapUser: IDMap = { id, _ in id }
-    public var mapGroup: GroupMap = { id, _ in (id, false) }
+    @exclusivity(unchecked) public var mapUser: IDMap = { id, _ in id }
+    @exclusivity(unchecked) public var mapGroup: GroupMap = { id, _ in (id, false) }
     /// The same for ids in ACLs of incremental lists, where they are mapped by other rules.
     public var mapAccessUser: IDMap?
     public var mapAccessGroup: IDMap?
     /// Judges each cleaned name before it is stored (unrequested and excluded names); may raise directory flags.
-    public var judge: ((_ name: Bytes, _ mode: UInt32, _ flags: inout FileEntryFlags) throws(TransferFailure) -> Void)?
+    @exclusivity(unchecked) public var judge:
+        ((_ name: Bytes, _ mode: UInt32, _ flags: inout FileEntryFlags) throws(TransferFailure) -> Void)?
     /// Changes the mode of an entry (`--chmod`, daemon `incoming chmod`).
-    public var changeMode: ((UInt32) -> UInt32)?
+    @exclusivity(unchecked) public var changeMode: ((UInt32) -> UInt32)?
     /// Changes a symlink target before it is stored (munging, sanitising).
-    public var changeTarget: ((Bytes, Bytes) -> Bytes)?
+    @exclusivity(unchecked) public var changeTarget: ((Bytes, Bytes) -> Bytes)?
     /// Names in the local character set (`--iconv`); nil makes the entry an inactive one.
-    public var convertPath: ((Bytes) -> Bytes?)?
+    @exclusivity(unchecked) public var convertPath: ((Bytes) -> Bytes?)?
     /// The same for symlink targets (second argument: the link's path).
-    public var convertTarget: ((Bytes, Bytes) -> Bytes?)?
+    @exclusivity(unchecked) public var convertTarget: ((Bytes, Bytes) -> Bytes?)?
     /// Makes a peer's name safe for a daemon without chroot.
-    public var sanitizeName: ((Bytes) -> Bytes)?
+    @exclusivity(unchecked) public var sanitizeName: ((Bytes) -> Bytes)?
 
     private let name: UnsafeMutablePointer<UInt8>
-    private var nameLength = 0
+    @exclusivity(unchecked) private var nameLength = 0
     private var mode: UInt32 = 0
     private var mtime: Int64 = 0
     private var atime: Int64 = 0
     private var uid: UInt32 = 0
     private var mappedUID: UInt32 = 0
     private var gid: UInt32 = 0
-    private var mappedGID: (gid: UInt32, skip: Bool) = (0, false)
+    @exclusivity(unchecked) private var mappedGID: (gid: UInt32, skip: Bool) = (0, false)
     private var rdevMajor: UInt32 = 0
     private var rdevOld: UInt32 = 0
     private var dev: Int64 = 0

@@ -44,10 +44,10 @@ public final class FileEntryEncoder {
 
     let writer: WireWriter
     let format: FileListFormat
-    var sent = SentMetadata()
+    @exclusivity(unchecked) var sent = SentMetadata()
     private let userName: NameLookup
     private let groupName: NameLookup
-    private var lastName = Bytes()
+    @exclusivity(unchecked) private var lastName = Bytes()
     private var mode: UInt32 = 0
     private var mtime: Int64 = 0
     private var atime: Int64 = 0
@@ -57,16 +57,16 @@ public final class FileEntryEncoder {
     private var rdevOld: UInt32 = 0
     private var dev: UInt64 = 0
     /// Ids whose names were sent or are to be listed, in order of first sight.
-    private var users = IDSeen()
-    private var groups = IDSeen()
+    @exclusivity(unchecked) private var users = IDSeen()
+    @exclusivity(unchecked) private var groups = IDSeen()
     private struct Inode: Hashable {
         var device: UInt64
         var inode: UInt64
     }
-    private var links: [Inode: Int32] = [:]
-    private var path = Bytes()
+    @exclusivity(unchecked) private var links: [Inode: Int32] = [:]
+    @exclusivity(unchecked) private var path = Bytes()
     /// Names in the character set of the wire (`--iconv`).
-    public var convertPath: ((Bytes) -> Bytes)?
+    @exclusivity(unchecked) public var convertPath: ((Bytes) -> Bytes)?
 
     private struct IDSeen {
         var known: Set<UInt32> = []
