@@ -42,7 +42,8 @@ extension Receiver {
                 literalSeen = true
                 statistics.literalData += Int64(bytes.count)
                 hasher.update(bytes)
-                let code = output.write(bytes)
+                // Plain literals lie in the reader's buffer until it is filled again.
+                let code = tokens.isPlain ? output.hold(bytes) : output.write(bytes)
                 if code != 0 { throw writeFailure(list, entry, code) }
             case .block(let block):
                 try copyBlock(block, head, basisDescriptor, skipsMatches, list, entry)
@@ -105,6 +106,9 @@ extension Receiver {
         statistics.matchedData += Int64(length)
         let stays = skipsMatches && start == output.offset
         while done < length {
+            if !basis.holds(start + Int64(done), length: length - done) {
+                output.release()
+            }
             let bytes = basis.bytes(at: start + Int64(done), length: length - done)
             if bytes.isEmpty {
                 // The basis shrank: zeros keep the offsets right, the file sum will tell.
@@ -119,7 +123,7 @@ extension Receiver {
             }
             hasher.update(bytes)
             if tokens.wantsMatches { try tokens.insert(bytes, at: done, of: length) }
-            let code = stays ? output.skip(bytes.count) : output.write(bytes)
+            let code = stays ? output.skip(bytes.count) : output.hold(bytes)
             if code != 0 { throw writeFailure(list, entry, code) }
             done += bytes.count
         }

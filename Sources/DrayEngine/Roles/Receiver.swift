@@ -53,6 +53,7 @@ final class Receiver {
         tokens = TokenReader(reader, session.compression.method)
         progress = ProgressMeter(session: session, lists: lists)
         maxPhase = session.protocolVersion >= 29 ? 2 : 1
+        reader.beforeRefill = { [output] in output.release() }
         reportsItems = options.logsItems && !options.amServer || options.logsItems && options.amDaemon
     }
 

@@ -24,6 +24,8 @@ public final class WireReader {
     public var messages: MessageHandler?
     /// Called before the thread sleeps for input: the owner flushes what the peer may be waiting for.
     public var beforeWaiting: (() throws(TransferFailure) -> Void)?
+    /// Called before the bytes that `chunk` has given out become invalid.
+    public var beforeRefill: (() -> Void)?
     /// Called about every `idleMilliseconds` without input; checks time-outs and sends keep-alives.
     public var whileIdle: (() throws(TransferFailure) -> Void)?
     public var idleMilliseconds = -1
@@ -88,6 +90,7 @@ public final class WireReader {
     // MARK: - Filling
 
     private func fill() throws(TransferFailure) {
+        beforeRefill?()
         try beforeWaiting?()
         position = 0
         end = 0
