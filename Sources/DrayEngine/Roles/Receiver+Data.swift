@@ -34,6 +34,8 @@ extension Receiver {
         }
         // Only what stands in the written file itself can stay where it is.
         let skipsMatches = inPlace && basisDescriptor >= 0 && !basisIsOther
+        // Plain data without a basis: what is left of the file is still to come.
+        let prefetches = head.count == 0 && tokens.isPlain
         try tokens.begin()
         copying: while true {
             switch try tokens.next() {
@@ -45,6 +47,7 @@ extension Receiver {
                 // Plain literals lie in the reader's buffer until it is filled again.
                 let code = tokens.isPlain ? output.hold(bytes) : output.write(bytes)
                 if code != 0 { throw writeFailure(list, entry, code) }
+                if prefetches { reader.prefetch(promised: entry.length - output.offset) }
             case .block(let block):
                 try copyBlock(block, head, basisDescriptor, skipsMatches, list, entry)
             }
