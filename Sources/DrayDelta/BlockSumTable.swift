@@ -23,10 +23,13 @@ public final class BlockSumTable {
     /// One byte per block: 1 once the block is known to lie at its own offset in the source. Valid once built.
     private(set) var isAtSameOffset: UnsafeMutablePointer<UInt8>
 
-    /// One bit per hashed sum; a clear bit means that no block has this sum.
-    private(set) var filter: UnsafeMutablePointer<UInt64>
-    private(set) var filterShift: UInt32 = 16
-    static let filterMultiplier: UInt32 = 0x9E37_79B1
+    /// Buckets of two marks of seven bits, 0 for none; a sum whose mark is not in its bucket belongs to no block. A byte
+    /// with its top bit set stands in a bucket that overflowed: it passes every sum.
+    private(set) var filter: UnsafeMutablePointer<UInt16>
+    /// What leaves the number of a bucket of a 32-bit hash.
+    private(set) var filterShift: UInt32 = 22
+    @inline(__always) static var bucketMultipliers: (UInt16, UInt16) { (0x9E37, 0x79B1) }
+    @inline(__always) static var markMultipliers: (UInt16, UInt16) { (0x85EB, 0xCA6B) }
 
     private struct Slot {
         var sum: UInt32
@@ -92,13 +95,13 @@ public final class BlockSumTable {
         isAtSameOffset.deallocate()
         isAtSameOffset = .allocate(capacity: max(1, count))
         isAtSameOffset.initialize(repeating: 0, count: max(1, count))
-        // 64–128 filter bits per block; a smaller filter lets too many positions through.
-        var filterBits = 16
-        while filterBits < 23, 1 << filterBits < count * 64 { filterBits += 1 }
+        // 4–8 buckets (64–128 bits) per block; a smaller filter lets too many positions through.
+        var filterBits = 10
+        while filterBits < 20, 1 << filterBits < count * 4 { filterBits += 1 }
         filterShift = UInt32(32 - filterBits)
         filter.deallocate()
-        filter = .allocate(capacity: 1 << (filterBits - 6))
-        filter.initialize(repeating: 0, count: 1 << (filterBits - 6))
+        filter = .allocate(capacity: 1 << filterBits)
+        filter.initialize(repeating: 0, count: 1 << filterBits)
         var slotCount = 16
         while slotCount < count * 2 { slotCount *= 2 }
         slotMask = slotCount - 1
@@ -111,9 +114,41 @@ public final class BlockSumTable {
             let slot = slotIndex(of: sum)
             next[index] = slots[slot].head
             slots[slot] = Slot(sum: sum, head: Int32(index))
-            let hash = (sum &* Self.filterMultiplier) &>> filterShift
-            filter[Int(hash &>> 6)] |= 1 &<< UInt64(hash & 63)
+            addToFilter(RollingChecksum(sum))
         }
+    }
+
+    /// The bucket and the mark, 1…127, of a sum.
+    @inline(__always)
+    private func place(of sum: RollingChecksum) -> (bucket: Int, mark: UInt16) {
+        let s1 = UInt16(truncatingIfNeeded: sum.s1)
+        let s2 = UInt16(truncatingIfNeeded: sum.s2)
+        let upper = s1 &* Self.bucketMultipliers.0 &+ s2 &* Self.bucketMultipliers.1
+        let mixed = s1 &* Self.markMultipliers.0 &+ s2 &* Self.markMultipliers.1
+        let hash = UInt32(upper) &<< 16 | UInt32(mixed &<< 7)
+        return (Int(hash &>> filterShift), max(1, mixed &>> 9))
+    }
+
+    private func addToFilter(_ sum: RollingChecksum) {
+        let (bucket, mark) = place(of: sum)
+        // Safe: the shift leaves as many bits as the filter has buckets.
+        let held = filter[bucket]
+        if held & 0xff == mark || held &>> 8 == mark { return }
+        if held == 0 {
+            filter[bucket] = mark
+        } else if held < 0x100 {
+            filter[bucket] = held | mark &<< 8
+        } else {
+            filter[bucket] = 0x8080
+        }
+    }
+
+    /// Whether a block may have the rolling sum `sum`; false is certain.
+    @inline(__always)
+    func mayHold(_ sum: RollingChecksum) -> Bool {
+        let (bucket, mark) = place(of: sum)
+        let held = filter[bucket]
+        return held & 0xff == mark || held &>> 8 == mark || held & 0x8080 != 0
     }
 
     /// The slot that holds `sum` or is free for it.

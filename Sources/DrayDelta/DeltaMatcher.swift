@@ -38,6 +38,7 @@ public final class DeltaMatcher {
     private var updatingBasis = false
     /// Block that follows the last match.
     private var wanted: Int32 = 0
+    private let scanner = DeltaScanner()
     private let digest = UnsafeMutablePointer<UInt8>.allocate(capacity: ChecksumAlgorithm.maxDigestLength)
     /// Effort that is left for this file, against tables made to waste time.
     private var comparisonsLeft = 0
@@ -149,9 +150,8 @@ public final class DeltaMatcher {
         var sum = RollingChecksum(rollingSum(block))
         while true {
             let start = UnsafePointer(unsafe buffer.baseAddress!.assumingMemoryBound(to: UInt8.self))
-            let isCandidate = Self.scan(
-                start, &position, limit: available - block, &sum, block: block, filter: table.filter,
-                shift: table.filterShift)
+            let isCandidate = scanner.scan(
+                start, &position, limit: available - block, &sum, block: block, table: table)
             if isCandidate,
                 let found = try findBlock(sum.value, block, table, hasher, &source, &sink)
             {
@@ -178,38 +178,6 @@ public final class DeltaMatcher {
                 length: UInt32(truncatingIfNeeded: block))
             position += 1
         }
-    }
-
-    /// Slides until the filter lets a sum through (true) or the window is at `limit` (false).
-    private static func scan(
-        _ data: UnsafePointer<UInt8>, _ position: inout Int, limit: Int, _ rolling: inout RollingChecksum, block: Int,
-        filter: UnsafeMutablePointer<UInt64>, shift: UInt32
-    ) -> Bool {
-        var s1 = rolling.s1
-        var s2 = rolling.s2
-        var leaving = data + position
-        // Safe: `leaving` stays below the last window start, `entering` below the end of the available data.
-        let last = data + limit
-        var entering = leaving + block
-        let weight = UInt32(truncatingIfNeeded: block)
-        var found = false
-        while true {
-            let hash = (((s1 & 0xffff) | (s2 &<< 16)) &* BlockSumTable.filterMultiplier) &>> shift
-            if (filter[Int(hash &>> 6)] &>> UInt64(hash & 63)) & 1 != 0 {
-                found = true
-                break
-            }
-            if leaving >= last { break }
-            let old = UInt32(truncatingIfNeeded: Int8(bitPattern: leaving.pointee))
-            s1 = s1 &- old &+ UInt32(truncatingIfNeeded: Int8(bitPattern: entering.pointee))
-            s2 = s2 &- weight &* old &+ s1
-            leaving += 1
-            entering += 1
-        }
-        rolling.s1 = s1
-        rolling.s2 = s2
-        position = leaving - data
-        return found
     }
 
     /// Tries the short last block at the only place where it may lie: the end of the source.

@@ -284,6 +284,34 @@ public enum FileSystem {
         return 0
     }
 
+    /// Writes `head` and then `slices` completely at the current offset; 0 or errno. Uses up the slices.
+    public static func writeAll(
+        _ descriptor: Int32, _ head: UnsafeRawBufferPointer, _ slices: UnsafeMutableBufferPointer<iovec>
+    ) -> Int32 {
+        if head.count > 0 {
+            let code = writeAll(descriptor, head)
+            if code != 0 { return code }
+        }
+        var index = 0
+        while index < slices.count {
+            var count = writev(descriptor, slices.baseAddress! + index, Int32(min(slices.count - index, 1024)))
+            if count < 0 {
+                if errno == EINTR { continue }
+                return errno
+            }
+            if count == 0 { return EIO }
+            while index < slices.count, count >= slices[index].iov_len {
+                count -= slices[index].iov_len
+                index += 1
+            }
+            if count > 0 {
+                slices[index].iov_base += count
+                slices[index].iov_len -= count
+            }
+        }
+        return 0
+    }
+
     /// Reads up to `buffer.count` bytes at the current offset; −errno on failure.
     public static func read(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
         while true {

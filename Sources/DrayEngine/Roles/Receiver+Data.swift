@@ -34,6 +34,8 @@ extension Receiver {
         }
         // Only what stands in the written file itself can stay where it is.
         let skipsMatches = inPlace && basisDescriptor >= 0 && !basisIsOther
+        // Plain data without a basis: what is left of the file is still to come.
+        let prefetches = head.count == 0 && tokens.isPlain
         try tokens.begin()
         copying: while true {
             switch try tokens.next() {
@@ -42,8 +44,10 @@ extension Receiver {
                 literalSeen = true
                 statistics.literalData += Int64(bytes.count)
                 hasher.update(bytes)
-                let code = output.write(bytes)
+                // Plain literals lie in the reader's buffer until it is filled again.
+                let code = tokens.isPlain ? output.hold(bytes) : output.write(bytes)
                 if code != 0 { throw writeFailure(list, entry, code) }
+                if prefetches { reader.prefetch(promised: entry.length - output.offset) }
             case .block(let block):
                 try copyBlock(block, head, basisDescriptor, skipsMatches, list, entry)
             }
@@ -105,6 +109,9 @@ extension Receiver {
         statistics.matchedData += Int64(length)
         let stays = skipsMatches && start == output.offset
         while done < length {
+            if !basis.holds(start + Int64(done), length: length - done) {
+                output.release()
+            }
             let bytes = basis.bytes(at: start + Int64(done), length: length - done)
             if bytes.isEmpty {
                 // The basis shrank: zeros keep the offsets right, the file sum will tell.
@@ -119,7 +126,7 @@ extension Receiver {
             }
             hasher.update(bytes)
             if tokens.wantsMatches { try tokens.insert(bytes, at: done, of: length) }
-            let code = stays ? output.skip(bytes.count) : output.write(bytes)
+            let code = stays ? output.skip(bytes.count) : output.hold(bytes)
             if code != 0 { throw writeFailure(list, entry, code) }
             done += bytes.count
         }

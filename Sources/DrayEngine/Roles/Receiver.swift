@@ -68,6 +68,7 @@ final class Receiver {
         mayCommitLater =
             !options.updatesInPlace && !options.backup && !options.delayUpdates && !options.acls && !options.fakeSuper
             && options.xattrs == 0 && options.tempDirectory == nil && session.wishes == nil
+        reader.beforeRefill = { [output] in output.release() }
         reportsItems = options.logsItems && !options.amServer || options.logsItems && options.amDaemon
     }
 

@@ -24,6 +24,8 @@ public final class WireReader {
     @exclusivity(unchecked) public var messages: MessageHandler?
     /// Called before the thread sleeps for input: the owner flushes what the peer may be waiting for.
     @exclusivity(unchecked) public var beforeWaiting: (() throws(TransferFailure) -> Void)?
+    /// Called before the bytes that `chunk` has given out become invalid.
+    @exclusivity(unchecked) public var beforeRefill: (() -> Void)?
     /// Called about every `idleMilliseconds` without input; checks time-outs and sends keep-alives.
     @exclusivity(unchecked) public var whileIdle: (() throws(TransferFailure) -> Void)?
     @exclusivity(unchecked) public var idleMilliseconds = -1
@@ -37,8 +39,11 @@ public final class WireReader {
     /// Whether this reader may legally meet each special message; set by the session.
     public var allowsIOTimeoutMessage = false
 
-    private let storage: UnsafeMutablePointer<UInt8>
+    @exclusivity(unchecked) private var storage: UnsafeMutablePointer<UInt8>
     private let capacity: Int
+    /// Where the next bytes go while those in `storage` are in use.
+    private var spare: UnsafeMutablePointer<UInt8>?
+    private var prefetcher: Prefetcher?
     @exclusivity(unchecked) private var position = 0
     @exclusivity(unchecked) private var end = 0
     @exclusivity(unchecked) private var framed = false
@@ -56,7 +61,10 @@ public final class WireReader {
     }
 
     deinit {
+        // First the thread that may write to the spare buffer.
+        prefetcher = nil
         storage.deallocate()
+        spare?.deallocate()
         messageBuffer.deallocate()
     }
 
@@ -88,14 +96,14 @@ public final class WireReader {
     // MARK: - Filling
 
     private func fill() throws(TransferFailure) {
+        beforeRefill?()
         try beforeWaiting?()
         position = 0
         end = 0
-        let buffer = UnsafeMutableRawBufferPointer(start: storage, count: capacity)
         while true {
             let count: Int
             do throws(ChannelError) {
-                count = try channel.read(into: buffer, timeoutMilliseconds: idleMilliseconds)
+                count = try receive(idleMilliseconds)
             } catch {
                 if error == .timedOut {
                     try whileIdle?()
@@ -111,10 +119,10 @@ public final class WireReader {
     /// Whether the channel has something to read; takes it if so. Never waits.
     public func hasInput() throws(TransferFailure) -> Bool {
         if position < end { return true }
+        beforeRefill?()
         let count: Int
         do throws(ChannelError) {
-            count = try channel.read(
-                into: UnsafeMutableRawBufferPointer(start: storage, count: capacity), timeoutMilliseconds: 0)
+            count = try receive(0)
         } catch {
             if error == .timedOut { return false }
             throw failure(for: error)
@@ -129,6 +137,29 @@ public final class WireReader {
         end = count
         if isCounting { bytesReceived += Int64(count) }
         lastReadNanoseconds = monotonicNanoseconds()
+    }
+
+    /// Puts the next bytes of the channel into `storage`.
+    private func receive(_ milliseconds: Int) throws(ChannelError) -> Int {
+        guard let prefetcher, prefetcher.isBusy, let next = spare else {
+            return try channel.read(
+                into: UnsafeMutableRawBufferPointer(start: storage, count: capacity), timeoutMilliseconds: milliseconds)
+        }
+        let count = try prefetcher.wait(milliseconds: milliseconds)
+        (spare, storage) = (storage, next)
+        return count
+    }
+
+    /// Receives beyond the buffered bytes while they are being used, if this side is the slower one.
+    ///
+    /// - Parameter promised: stream bytes that the peer is bound to send; nothing is done if they are all here.
+    public func prefetch(promised: Int64) {
+        // A buffer that did not fill up: the peer is slower, and another thread would only cost.
+        guard end >= capacity / 2, promised > Int64(end - position), prefetcher?.isBusy != true else { return }
+        if prefetcher == nil { prefetcher = Prefetcher(channel) }
+        let target = spare ?? .allocate(capacity: capacity)
+        spare = target
+        prefetcher?.start(UnsafeMutableRawBufferPointer(start: target, count: capacity))
     }
 
     private func closedUnexpectedly() -> TransferFailure {
@@ -271,8 +302,6 @@ public final class WireReader {
         beforeWaiting = nil
         whileIdle = nil
         idleMilliseconds = 500
-        let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
-        defer { scratch.deallocate() }
         if framed {
             whileIdle = { () throws(TransferFailure) in
                 if monotonicNanoseconds() > deadline { throw TransferFailure(.timeout) }
@@ -284,7 +313,7 @@ public final class WireReader {
         }
         while monotonicNanoseconds() < deadline {
             do throws(ChannelError) {
-                if try channel.read(into: scratch, timeoutMilliseconds: 500) == 0 { return }
+                if try receive(500) == 0 { return }
             } catch {
                 if error != .timedOut { return }
             }
@@ -292,11 +321,6 @@ public final class WireReader {
     }
 
     // MARK: - Integers
-
-    public func shortint() throws(TransferFailure) -> UInt16 {
-        let low = try byte()
-        return UInt16(low) | UInt16(try byte()) << 8
-    }
 
     @inline(__always)
     public func int32() throws(TransferFailure) -> Int32 {
@@ -308,64 +332,6 @@ public final class WireReader {
         var value: UInt32 = 0
         for shift in stride(from: UInt32(0), to: 32, by: 8) { value |= UInt32(try byte()) << shift }
         return Int32(bitPattern: value)
-    }
-
-    private func littleEndian64() throws(TransferFailure) -> Int64 {
-        var value: UInt64 = 0
-        for shift in stride(from: UInt64(0), to: 64, by: 8) { value |= UInt64(try byte()) << shift }
-        return Int64(bitPattern: value)
-    }
-
-    /// int32, or −1 followed by 8 bytes.
-    public func longint() throws(TransferFailure) -> Int64 {
-        let value = try int32()
-        return value == -1 ? try littleEndian64() : Int64(value)
-    }
-
-    public func varint() throws(TransferFailure) -> Int32 {
-        let first = try byte()
-        if first < 0x80 { return Int32(first) }
-        let extra = Varint.extraBytes(first)
-        if extra > 4 { throw TransferFailure(.protocolStream, "Overflow in read_varint()", role: role) }
-        var value: UInt32 = 0
-        for index in 0..<extra { value |= UInt32(try byte()) << UInt32(8 * index) }
-        if extra < 4 { value |= UInt32(first & UInt8((1 << (8 - extra)) - 1)) << UInt32(8 * extra) }
-        return Int32(bitPattern: value)
-    }
-
-    public func varlong(_ minimum: Int) throws(TransferFailure) -> Int64 {
-        let first = try byte()
-        let extra = Varint.extraBytes(first)
-        let total = minimum + extra
-        if total > 9 { throw TransferFailure(.protocolStream, "Overflow in read_varlong()", role: role) }
-        var value: UInt64 = 0
-        for index in 0..<(total - 1) { value |= UInt64(try byte()) << UInt64(8 * index) }
-        if total <= 8 {
-            let mask: UInt8 = extra == 0 ? 0xFF : UInt8((1 << (8 - extra)) - 1)
-            value |= UInt64(first & mask) << UInt64(8 * (total - 1))
-        }
-        return Int64(bitPattern: value)
-    }
-
-    /// varint for protocol ≥ 30, int32 below.
-    public func varint30() throws(TransferFailure) -> Int32 {
-        protocolVersion < 30 ? try int32() : try varint()
-    }
-
-    /// varlong for protocol ≥ 30, longint below.
-    public func varlong30(_ minimum: Int) throws(TransferFailure) -> Int64 {
-        protocolVersion < 30 ? try longint() : try varlong(minimum)
-    }
-
-    /// A length-prefixed string of fewer than `bufferSize` bytes.
-    public func vstring(bufferSize: Int) throws(TransferFailure) -> Bytes {
-        var length = Int(try byte())
-        if length & 0x80 != 0 { length = (length & 0x7F) << 8 | Int(try byte()) }
-        if length >= bufferSize {
-            throw TransferFailure(
-                .protocolIncompatible, "over-long vstring received (\(length) > \(bufferSize - 1))", role: role)
-        }
-        return try bytes(length)
     }
 
     /// A file index (or special negative value).

@@ -43,6 +43,9 @@ public final class TokenReader {
     /// Whether `insert` has any effect.
     public var wantsMatches: Bool { decoder?.wantsMatches ?? false }
 
+    /// Whether literal bytes lie in the reader's own buffer.
+    public var isPlain: Bool { decoder == nil }
+
     /// Starts a file.
     public func begin() throws(TransferFailure) {
         (literalLeft, block, runLeft, isInRun, isDecoding) = (0, 0, 0, false, false)
