@@ -14,6 +14,8 @@ enum DifferentialText {
         // Rates, times, and counts of bytes on the wire.
         (#"sent [0-9.,]+[KMGT]? bytes  received [0-9.,]+[KMGT]? bytes"#, "sent N bytes  received N bytes"),
         (#"Total bytes (sent|received): [0-9.,]+[KMGT]?"#, "Total bytes $1: N"),
+        // The search for matching blocks is another one.
+        (#"hash_hits=[0-9]+  false_alarms=[0-9]+"#, "hash_hits=N  false_alarms=N"),
         (#"speedup is [0-9.,]+"#, "speedup is N"),
         (#"[0-9.,]+[KMGT]? bytes/sec"#, "RATE bytes/sec"),
         (#" +[0-9.]+[kMG]B/s +[0-9?:]+"#, " RATE TIME"),
@@ -66,7 +68,7 @@ enum DifferentialText {
 
     private static let messageStarts = [
         "skipping ", "*deleting ", "deleting ", "cannot delete ", "not creating new ", "backed up ", "ignoring unsafe ",
-        "WARNING: ", "sender removed ",
+        "WARNING: ", "sender removed ", "[generator] protecting ",
     ]
     private static let messageEnds = [
         " is uptodate", " is over max-size", " is under min-size", " is newer", " exists", " exists (type change)",
