@@ -181,6 +181,9 @@ struct RsyncCommand {
             family: command.client.family.transport, rsyncPath: command.client.rsyncPath,
             serverArguments: vector.visible)
         if command.options.debug[.cmd] > 0 { sink.handle(.message(.info, Self.commandLine(words))) }
+        if command.options.debug[.cmd] > 1 {
+            sink.handle(.message(.info, Self.commandDetails(remote, paths[0], words)))
+        }
         let (channel, child) = try RemoteShell.spawn(arguments: words)
         if let bytes = vector.secludedBytes(try Self.conversion(command)) { try? channel.write(bytes) }
         let code = try runSession(command, operands, channel, SessionEnvironment(), sink, signals)
@@ -233,6 +236,13 @@ struct RsyncCommand {
     static func shellWords(_ client: ClientOptions) throws(TransferFailure) -> [Bytes] {
         let text = client.rsh ?? environmentValue("RSYNC_RSH") ?? []
         return try RemoteShell.split(text.isEmpty ? Bytes("ssh") : text)
+    }
+
+    private static func commandDetails(_ remote: RemoteOperand, _ path: Bytes, _ words: [Bytes]) -> Bytes {
+        var text = Bytes("cmd=<NULL> machine=") + remote.host + Bytes(" user=") + (remote.user ?? Bytes("<NULL>"))
+        text += Bytes(" path=") + path + [0x0a]
+        for (index, word) in words.enumerated() { text += Bytes(text: "cmd[\(index)]=") + word + [0x20] }
+        return text + [0x0a]
     }
 
     private static func commandLine(_ words: [Bytes]) -> Bytes {

@@ -133,7 +133,11 @@ final class SideRun {
             try writer.flush()
             try session.recorder?.flush()
             finishStatistics()
-            return session.reporter.finalCode
+            let code = session.reporter.finalCode
+            if code != .ok && role == .unsplitReceiver && !session.options.amServer {
+                session.reporter.message(.error, Reporter.errorLine(code, role: role))
+            }
+            return code
         } catch {
             return end(error)
         }

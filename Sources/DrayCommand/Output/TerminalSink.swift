@@ -36,6 +36,8 @@ public final class TerminalSink: TransferEventSink {
     private let format: ItemFormat?
     private let logFormat: ItemFormat?
     private let log: LogFile?
+    /// Changes of attributes alone are told, on the screen and in the log.
+    private let showsAttributes: Bool
     private let itemContext: ItemFormat.Context
     private let buffering: OutputBuffering
     private let state: Monitor<State>
@@ -54,6 +56,7 @@ public final class TerminalSink: TransferEventSink {
             charset = OutputEscaping.localeCharset()
         }
         format = options.amServer ? nil : client.outFormat.map(ItemFormat.init)
+        showsAttributes = client.outFormat.map { ItemFormat($0).showsItemize } ?? false
         logFormat = client.logFile == nil ? nil : client.logFormat.map(ItemFormat.init)
         var context = ItemFormat.Context()
         context.setsTimes = options.times
@@ -120,11 +123,11 @@ public final class TerminalSink: TransferEventSink {
             case .fileListProgress(let count): listProgress(count, &state)
             case .fileListFinished(let count): listFinished(count, &state)
             case .createdDirectory(let path):
-                if options.info[.name] > 0 || format?.showsItemize == true {
+                if options.info[.name] > 0 || showsAttributes {
                     info(Bytes("created directory ") + path + [0x0a], &state)
                 }
             case .createdPath(let count, let path):
-                if options.info[.name] > 0 || format?.showsItemize == true {
+                if options.info[.name] > 0 || showsAttributes {
                     let word = count == 1 ? "directory" : "directories"
                     info(Bytes(text: "created \(count) \(word) for ") + path + [0x0a], &state)
                 }
@@ -270,6 +273,7 @@ public final class TerminalSink: TransferEventSink {
             // The name has to be there before the transfer takes its time.
             if before && buffering != .block { flush(&state) }
         }
+        if options.dryRun && report.flags.contains(.transfer) { return }
         if let logFormat, isDue(logFormat, report, before), isShown(report, logFormat) {
             log?.write(logFormat.line(report, itemContext))
         }
@@ -283,7 +287,7 @@ public final class TerminalSink: TransferEventSink {
     private func isShown(_ report: ItemReport, _ format: ItemFormat) -> Bool {
         if report.flags.isSignificant {
             // Names alone tell of data and of what was made; other changes only where the format says what they are.
-            if format.showsItemize || report.isDirectory || !report.flags.isDisjoint(with: [.transfer, .localChange]) {
+            if showsAttributes || report.isDirectory || !report.flags.isDisjoint(with: [.transfer, .localChange]) {
                 return true
             }
         }

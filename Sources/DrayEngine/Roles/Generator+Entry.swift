@@ -240,7 +240,7 @@ extension Generator {
             record.flags.insert(.xnameFollows)
             record.xname = xname
         }
-        if options.info[.name] >= 2 { sayUpToDate(ndx, flags) }
+        if options.info[.name] >= 2 { sayUpToDate(ndx, record.flags) }
         if flags.isSignificant || options.info[.name] >= 2 || options.itemize > 1 || xname?.isEmpty == false {
             record.flags.remove([.missingData, .deleted, .matched])
             try record.write(ndx, to: writer)
