@@ -121,7 +121,9 @@ struct RsyncCommand {
     /// Prints the closing line that the engine leaves to the command (a run that ended, but not cleanly).
     func finishClient(_ code: ExitCode, _ command: ParsedCommand, _ sink: TerminalSink) {
         if code != .ok && !sink.hasErrorLine {
-            let role: RoleName = command.options.amSender ? .sender : .generator
+            // A receiver splits in two when it has got something.
+            let role: RoleName =
+                command.options.amSender ? .sender : sink.hasEntries ? .generator : .unsplitReceiver
             sink.handle(.message(.error, Reporter.errorLine(code, role: role) + [0x0a]))
         }
         if code != .ok { onLastError(sink.lastError) }

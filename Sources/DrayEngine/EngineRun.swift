@@ -133,11 +133,7 @@ final class SideRun {
             try writer.flush()
             try session.recorder?.flush()
             finishStatistics()
-            let code = session.reporter.finalCode
-            if code != .ok && role == .unsplitReceiver && !session.options.amServer {
-                session.reporter.message(.error, Reporter.errorLine(code, role: role))
-            }
-            return code
+            return session.reporter.finalCode
         } catch {
             return end(error)
         }

@@ -21,6 +21,9 @@ enum DifferentialText {
         (#" +[0-9.]+[kMG]B/s +[0-9?:]+"#, " RATE TIME"),
         (#"File list (generation|transfer) time: [0-9.]+ seconds"#, "File list $1 time: TIME seconds"),
         (#"connection unexpectedly closed \([0-9]+ bytes received so far\)"#, "connection unexpectedly closed"),
+        // Whole-transfer progress is shown again when a list is done, which is a matter of timing.
+        (#"\) +(\r|\n)"#, ")$1"),
+        (#"(\(xfr#([0-9]+), [^)]*\))(?:\r[^\r\n]*\(xfr#\2, [^)]*\))+"#, "$1"),
         // Random parts of the names of temporary files.
         (#"(\.[^/"]+)\.[A-Za-z0-9]{6}""#, "$1.RANDOM\""),
     ]

@@ -27,6 +27,7 @@ public final class TerminalSink: TransferEventSink {
         var lastError: Bytes = []
         var headerPrinted = false
         var hasErrorLine = false
+        var hasEntries = true
     }
 
     private let options: TransferOptions
@@ -111,6 +112,9 @@ public final class TerminalSink: TransferEventSink {
 
     /// Whether the closing `rsync error:` line was printed.
     public var hasErrorLine: Bool { state.withLock { $0.hasErrorLine } }
+
+    /// Whether there was anything to transfer, as far as the statistics have told.
+    public var hasEntries: Bool { state.withLock { $0.hasEntries } }
 
     // MARK: - Events
 
@@ -333,6 +337,7 @@ public final class TerminalSink: TransferEventSink {
                         + "total size \(statistics.totalSize)"))
             return
         }
+        state.hasEntries = statistics.files.total > 0
         let level = options.humanReadable
         if options.info[.stats] > 1 {
             info(Bytes("\n"), &state)

@@ -88,6 +88,7 @@ extension Generator {
                 let detail = options.info[.skip] > 1 ? howItExists(list, entry.pointee, parent, status) : ""
                 session.reporter.info(list.path(entry.pointee) + Bytes(text: " exists" + detail))
             }
+            if type == FileType.directory { try deleteDuring(list, entry.pointee) }
             return try skipHardLink(ndx, list, entry.pointee)
         }
         if type == FileType.directory {
