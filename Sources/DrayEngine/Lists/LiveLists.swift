@@ -92,6 +92,9 @@ final class LiveLists: Sendable {
         self.incremental = incremental
     }
 
+    /// Entries of the oldest list that is left.
+    var firstCount: Int { state.withLock { $0.segments.first?.count ?? 0 } }
+
     var nextStart: Int32 { state.withLock { $0.nextStart } }
 
     /// Publishes a sorted segment.

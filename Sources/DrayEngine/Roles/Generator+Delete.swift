@@ -72,6 +72,9 @@ extension Generator {
         defer { _ = FileSystem.close(descriptor) }
         var own = FileStatus()
         _ = FileSystem.status(descriptor: descriptor, &own)
+        if options.debug[.del] >= 2 {
+            session.reporter.info(Bytes("delete_in_dir(") + (path.isEmpty ? Bytes(".") : path) + Bytes(")"))
+        }
         try filters.move(to: path, root: session.displayDirectory)
         var extras: [Extra] = []
         let version = session.protocolVersion
@@ -149,6 +152,7 @@ extension Generator {
         _ parent: Int32, _ itemName: Bytes, _ path: Bytes, _ status: FileStatus, device: UInt64,
         isMakingRoom: Bool = false, isLimited: Bool = true, isNested: Bool = false
     ) throws(TransferFailure) -> Bool {
+        if options.debug[.del] >= 2 { tellDeletion(path, status, isMakingRoom, isNested) }
         if status.isDirectory {
             if !(try emptyDirectory(
                 parent, itemName, path, device: device, isMakingRoom: isMakingRoom, isLimited: isLimited))
@@ -200,6 +204,17 @@ extension Generator {
             announceDeletion(path, status.mode)
         }
         return true
+    }
+
+    /// Says what is about to go; the flags are those of rsync for the same purposes.
+    private func tellDeletion(_ path: Bytes, _ status: FileStatus, _ isMakingRoom: Bool, _ isNested: Bool) {
+        let purpose = isNested ? 4 : isMakingRoom ? 10 : 2
+        let mode = String(status.mode & 0o177777, radix: 8)
+        session.reporter.info(Bytes("delete_item(") + path + Bytes(text: ") mode=\(mode) flags=\(purpose)"))
+        if status.isDirectory && options.debug[.del] >= 3 {
+            let inside = isNested ? 6 : purpose
+            session.reporter.info(Bytes("delete_dir_contents(") + path + Bytes(text: ") flags=\(inside)"))
+        }
     }
 
     private func announceDeletion(_ path: Bytes, _ mode: UInt32) {

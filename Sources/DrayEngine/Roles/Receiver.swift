@@ -75,6 +75,8 @@ final class Receiver {
         session.onIndexMessage = { [unowned self] (code, ndx) throws(TransferFailure) in
             if code == .noSend { self.events.post(.noSend(ndx)) }
         }
+        session.debug(.recv, words: "recv_files(\(lists.firstCount)) starting")
+        defer { session.debug(.recv, words: "recv_files finished") }
         while true {
             let ndx = try reader.ndx()
             if ndx == Ndx.done {
@@ -86,6 +88,7 @@ final class Receiver {
                     listReceiver.noteFinalListFreed()
                 }
                 phase += 1
+                if phase <= maxPhase { session.debug(.recv, words: "recv_files phase=\(phase)") }
                 if phase == 2 && options.delayUpdates { publishDelayed() }
                 events.post(.phaseDone)
                 if phase > maxPhase { return }
@@ -173,6 +176,9 @@ final class Receiver {
         var record = try ItemRecord(flagsFrom: reader)
         guard let (list, entry) = lists.entry(ndx) else { throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who) }
         try record.readDetails(from: reader)
+        if options.debug[.recv] >= 1 {
+            session.reporter.info(Bytes("recv_files(") + list.path(entry.pointee) + Bytes(")"))
+        }
         if entry.pointee.flags.contains(.cleared) {
             throw session.fail(.protocolIncompatible, "rsync: refusing transfer of cleared file index \(ndx)")
         }

@@ -59,6 +59,7 @@ final class Sender {
             if code == .success { try self.removeSource(ndx) }
         }
         let bitsBefore = session.reporter.ioError
+        session.debug(.send, words: "send_files starting")
         while true {
             try walk.sendAhead(current: current, ahead: 1000)
             let ndx = try reader.ndx()
@@ -75,6 +76,7 @@ final class Sender {
         if session.protocolVersion >= 30 && session.reporter.ioError != bitsBefore {
             writer.queueMessage(.ioError, value: session.reporter.ioError.rawValue)
         }
+        session.debug(.send, words: "send files finished")
         if options.debug[.deltasum] >= 1 {
             let (matches, alarms) = (matcher.matchCount, matcher.falseAlarmCount)
             session.reporter.info(
@@ -102,6 +104,7 @@ final class Sender {
         }
         phase += 1
         if phase > maxPhase { return false }
+        session.debug(.send, words: "send_files phase=\(phase)")
         try writer.ndx(Ndx.done)
         return true
     }
@@ -191,6 +194,7 @@ final class Sender {
         }
         let wanted = record.carriesXattrs(session) ? try receiveXattrRequests(list, entry.pointee) : nil
         try walk.sendAhead(current: current, ahead: 1000)
+        tell("send_files(\(ndx), ", list, entry.pointee, ")")
         guard record.flags.contains(.transfer) else {
             if record.flags.contains(.isNew) { statistics.created.count(mode: list.mode(entry.pointee)) }
             report(list, entry.pointee, record, before: false)
@@ -273,6 +277,7 @@ final class Sender {
         try sendData(descriptor, status.length, head, table, record, appending: appending, list, entry.pointee)
         progress.end()
         entry.pointee.flags.insert(.sent)
+        tell("sender finished ", list, entry.pointee, "")
         report(list, entry.pointee, record, before: false, data: dataWriter.streamBytes - startBytes, sums: sumBytes)
     }
 
@@ -298,9 +303,17 @@ final class Sender {
         return FileSystem.open(directory, cName, flags)
     }
 
-    func displayName(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
-        let root = walk.roots[Int(walk.paths.root(entry.directory))].display
-        return session.fullName(root.appendingComponent(list.path(entry)))
+    func displayName(_ list: FileSegment, _ entry: FileEntry) -> Bytes { session.fullName(typedPath(list, entry)) }
+
+    /// Says what happens to an entry (`--debug=send`).
+    private func tell(_ before: @autoclosure () -> String, _ list: FileSegment, _ entry: FileEntry, _ after: String) {
+        guard options.debug[.send] >= 1 else { return }
+        session.reporter.info(Bytes(text: before()) + typedPath(list, entry) + Bytes(text: after))
+    }
+
+    /// The path that begins with the argument.
+    private func typedPath(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
+        walk.roots[Int(walk.paths.root(entry.directory))].display.appendingComponent(list.path(entry))
     }
 
     private func refuse(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ code: Int32) throws(TransferFailure) {
