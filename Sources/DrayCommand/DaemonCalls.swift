@@ -61,6 +61,7 @@ enum DaemonCalls {
         request.path = remote.path
         // Paths and the `.` before them are the handshake's to send.
         request.arguments = Self.options(of: vector.visible)
+        request.showsArguments = command.options.debug[.cmd] >= 1
         if let secluded = vector.secluded { request.secludedArguments = Self.options(of: secluded) }
         request.paths = paths
         if request.secludedArguments != nil, let conversion = try RsyncCommand.conversion(command) {
@@ -112,6 +113,15 @@ enum DaemonCalls {
     ) throws(TransferFailure) -> (SocketChannel, ChildProcess?) {
         let client = command.client
         if let program = environmentValue("RSYNC_CONNECT_PROG"), !program.isEmpty {
+            if command.options.debug[.connect] >= 1 {
+                sink.handle(
+                    .message(
+                        .info,
+                        Bytes("Using RSYNC_CONNECT_PROG instead of opening tcp connection to ") + remote.host
+                            + Bytes(text: " port \(remote.port > 0 ? remote.port : RemoteOperand.daemonPort)\n")))
+                let line = Bytes("Running socket program: \"") + program + Bytes("\"\n")
+                sink.handle(.message(.info, line))
+            }
             let (channel, child) = try RemoteShell.connectProgram(
                 program, host: remote.host, shell: environmentValue("RSYNC_SHELL"))
             return (channel, child)

@@ -121,7 +121,9 @@ struct RsyncCommand {
     /// Prints the closing line that the engine leaves to the command (a run that ended, but not cleanly).
     func finishClient(_ code: ExitCode, _ command: ParsedCommand, _ sink: TerminalSink) {
         if code != .ok && !sink.hasErrorLine {
-            let role: RoleName = command.options.amSender ? .sender : .generator
+            // A receiver splits in two when it has got something.
+            let role: RoleName =
+                command.options.amSender ? .sender : sink.hasEntries ? .generator : .unsplitReceiver
             sink.handle(.message(.error, Reporter.errorLine(code, role: role) + [0x0a]))
         }
         if code != .ok { onLastError(sink.lastError) }
@@ -136,13 +138,16 @@ struct RsyncCommand {
         serverOptions.amSender = false
         let incremental = Session.allowsIncremental(command.options) ? "i" : ""
         serverOptions.clientInfo = Bytes(text: ".\(incremental)LsfxCIvu")
+        let filters = try makeFilters(command, command.options, sink)
+        // Both halves have the same rules; standard input can be read only once.
+        let serverFilters = filters.copy(side: .receiver, role: .generator)
+        serverFilters.settings.amServer = true
         let client = Session(
-            options: command.options, channel: limited(near, command),
-            filters: try makeFilters(command, command.options, sink), environment: try makeEnvironment(command),
-            sink: sink)
+            options: command.options, channel: limited(near, command), filters: filters,
+            environment: try makeEnvironment(command), sink: sink)
         let serverSink = ServerSink(TerminalSink(serverOptions, ClientOptions()), serverOptions, client: sink)
         let server = Session(
-            options: serverOptions, channel: far, filters: try makeFilters(command, serverOptions, nil),
+            options: serverOptions, channel: far, filters: serverFilters,
             environment: try makeEnvironment(command, readsList: false), sink: serverSink)
         serverSink.attach(server)
         signals.attach(client)
@@ -178,6 +183,9 @@ struct RsyncCommand {
             family: command.client.family.transport, rsyncPath: command.client.rsyncPath,
             serverArguments: vector.visible)
         if command.options.debug[.cmd] > 0 { sink.handle(.message(.info, Self.commandLine(words))) }
+        if command.options.debug[.cmd] > 1 {
+            sink.handle(.message(.info, Self.commandDetails(remote, paths[0], words)))
+        }
         let (channel, child) = try RemoteShell.spawn(arguments: words)
         if let bytes = vector.secludedBytes(try Self.conversion(command)) { try? channel.write(bytes) }
         let code = try runSession(command, operands, channel, SessionEnvironment(), sink, signals)
@@ -230,6 +238,13 @@ struct RsyncCommand {
     static func shellWords(_ client: ClientOptions) throws(TransferFailure) -> [Bytes] {
         let text = client.rsh ?? environmentValue("RSYNC_RSH") ?? []
         return try RemoteShell.split(text.isEmpty ? Bytes("ssh") : text)
+    }
+
+    private static func commandDetails(_ remote: RemoteOperand, _ path: Bytes, _ words: [Bytes]) -> Bytes {
+        var text = Bytes("cmd=<NULL> machine=") + remote.host + Bytes(" user=") + (remote.user ?? Bytes("<NULL>"))
+        text += Bytes(" path=") + path + [0x0a]
+        for (index, word) in words.enumerated() { text += Bytes(text: "cmd[\(index)]=") + word + [0x20] }
+        return text + [0x0a]
     }
 
     private static func commandLine(_ words: [Bytes]) -> Bytes {
@@ -336,10 +351,6 @@ struct RsyncCommand {
             amServer: options.amServer && !options.isLocal)
         let list = FilterList(settings: settings, reader: files)
         list.onNotice = { line in sink?.handle(.message(.error, line + [0x0a])) }
-        if options.debug[.filter] > 0, let sink {
-            let role = options.amSender ? "[sender] " : "[generator] "
-            list.onMatch = { match in sink.handle(.message(.info, Bytes(text: role) + match.line + [0x0a])) }
-        }
         try Self.add(command.client.filters, to: list)
         if options.backup && options.backupDirectory == nil && options.deletes && !options.deleteExcluded
             && (!options.amServer || options.isLocal)
@@ -380,6 +391,8 @@ final class ServerSink: TransferEventSink {
         switch event {
         case .message, .remoteMessage: terminal.handle(event)
         case .listEntry: client?.handle(event)
+        // What a server does goes to its log, if it has one.
+        case .item, .fileListStarted, .statistics: if client == nil { terminal.handle(event) }
         default: break
         }
     }

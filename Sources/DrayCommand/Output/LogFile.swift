@@ -15,7 +15,8 @@ final class LogFile: Sendable {
         if descriptor < 0 { return nil }
     }
 
-    deinit { close(descriptor) }
+    // An object that could not be made is also deinitialised: errno stays what it was.
+    deinit { if descriptor >= 0 { close(descriptor) } }
 
     /// Writes one line per line of `text`, dated; empty ones are left out.
     func write(_ text: Bytes) {

@@ -27,6 +27,7 @@ public final class TerminalSink: TransferEventSink {
         var lastError: Bytes = []
         var headerPrinted = false
         var hasErrorLine = false
+        var hasEntries = true
     }
 
     private let options: TransferOptions
@@ -36,6 +37,8 @@ public final class TerminalSink: TransferEventSink {
     private let format: ItemFormat?
     private let logFormat: ItemFormat?
     private let log: LogFile?
+    /// Changes of attributes alone are told, on the screen and in the log.
+    private let showsAttributes: Bool
     private let itemContext: ItemFormat.Context
     private let buffering: OutputBuffering
     private let state: Monitor<State>
@@ -54,6 +57,7 @@ public final class TerminalSink: TransferEventSink {
             charset = OutputEscaping.localeCharset()
         }
         format = options.amServer ? nil : client.outFormat.map(ItemFormat.init)
+        showsAttributes = client.outFormat.map { ItemFormat($0).showsItemize } ?? false
         logFormat = client.logFile == nil ? nil : client.logFormat.map(ItemFormat.init)
         var context = ItemFormat.Context()
         context.setsTimes = options.times
@@ -86,15 +90,19 @@ public final class TerminalSink: TransferEventSink {
         if let path = client.logFile {
             log = LogFile(path)
             if log == nil {
+                let reason = errno
                 let role = options.amServer ? "server" : "client"
                 failure = Bytes(text: "rsync: [\(role)] failed to open log-file ") + path
-                failure! += Bytes(text: withErrno("", errno)) + Bytes("\nIgnoring \"log file\" setting.\n")
+                failure! += Bytes(text: withErrno("", reason)) + Bytes("\n")
             }
         } else {
             log = nil
         }
         self.state = Monitor(state)
-        if let failure { handle(.message(.error, failure)) }
+        if let failure {
+            handle(.message(.error, failure))
+            handle(.message(.info, Bytes("Ignoring \"log file\" setting.\n")))
+        }
     }
 
     public let wantsProgress: Bool
@@ -104,6 +112,9 @@ public final class TerminalSink: TransferEventSink {
 
     /// Whether the closing `rsync error:` line was printed.
     public var hasErrorLine: Bool { state.withLock { $0.hasErrorLine } }
+
+    /// Whether there was anything to transfer, as far as the statistics have told.
+    public var hasEntries: Bool { state.withLock { $0.hasEntries } }
 
     // MARK: - Events
 
@@ -116,11 +127,11 @@ public final class TerminalSink: TransferEventSink {
             case .fileListProgress(let count): listProgress(count, &state)
             case .fileListFinished(let count): listFinished(count, &state)
             case .createdDirectory(let path):
-                if options.info[.name] > 0 || options.itemize > 0 || client.outFormat != nil {
+                if options.info[.name] > 0 || showsAttributes {
                     info(Bytes("created directory ") + path + [0x0a], &state)
                 }
             case .createdPath(let count, let path):
-                if options.info[.name] > 0 || options.itemize > 0 || client.outFormat != nil {
+                if options.info[.name] > 0 || showsAttributes {
                     let word = count == 1 ? "directory" : "directories"
                     info(Bytes(text: "created \(count) \(word) for ") + path + [0x0a], &state)
                 }
@@ -233,7 +244,7 @@ public final class TerminalSink: TransferEventSink {
         } else {
             let verb = options.amSender ? "building" : "receiving"
             info(Bytes(text: "\(verb) file list ... "), &state, logging: false)
-            if options.info[.flist] > 1 && !options.quiet { output(Bytes("\n"), &state) }
+            if options.info[.flist] > 1 && !options.quiet { output(Bytes("\n 0 files...\r"), &state) }
             state.listLineIsOpen = true
             flush(&state)
         }
@@ -266,6 +277,7 @@ public final class TerminalSink: TransferEventSink {
             // The name has to be there before the transfer takes its time.
             if before && buffering != .block { flush(&state) }
         }
+        if options.dryRun && report.flags.contains(.transfer) { return }
         if let logFormat, isDue(logFormat, report, before), isShown(report, logFormat) {
             log?.write(logFormat.line(report, itemContext))
         }
@@ -277,7 +289,12 @@ public final class TerminalSink: TransferEventSink {
     }
 
     private func isShown(_ report: ItemReport, _ format: ItemFormat) -> Bool {
-        if report.flags.isSignificant { return true }
+        if report.flags.isSignificant {
+            // Names alone tell of data and of what was made; other changes only where the format says what they are.
+            if showsAttributes || report.isDirectory || !report.flags.isDisjoint(with: [.transfer, .localChange]) {
+                return true
+            }
+        }
         if report.flags.contains(.xnameFollows) && !report.xname.isEmpty { return true }
         if report.flags.contains(.localChange) && report.isDirectory { return true }
         return options.itemize > 1 || (options.info[.name] > 1 && format.showsItemize)
@@ -313,7 +330,14 @@ public final class TerminalSink: TransferEventSink {
     }
 
     private func statistics(_ statistics: TransferStatistics, _ state: inout State) {
-        guard !options.amServer else { return }
+        guard !options.amServer else {
+            log?.write(
+                Bytes(
+                    text: "sent \(statistics.bytesWritten) bytes  received \(statistics.bytesRead) bytes  "
+                        + "total size \(statistics.totalSize)"))
+            return
+        }
+        state.hasEntries = statistics.files.total > 0
         let level = options.humanReadable
         if options.info[.stats] > 1 {
             info(Bytes("\n"), &state)

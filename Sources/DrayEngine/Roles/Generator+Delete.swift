@@ -61,10 +61,20 @@ extension Generator {
 
     private func deleteExtras(_ path: Bytes, id: Int32?, members: FileSegment?) throws(TransferFailure) {
         let descriptor = path.withCString { ConfinedPath.openDirectory(destination.root, $0) }
-        if descriptor < 0 { return }
+        if descriptor < 0 {
+            // A file that --ignore-existing has left in a directory's place.
+            if descriptor == -ENOTDIR && options.ignoreExisting {
+                session.reporter.systemError(
+                    .generator, Bytes("opendir ") + session.fullName(path) + Bytes(" failed"), ENOTDIR, level: .error)
+            }
+            return
+        }
         defer { _ = FileSystem.close(descriptor) }
         var own = FileStatus()
         _ = FileSystem.status(descriptor: descriptor, &own)
+        if options.debug[.del] >= 2 {
+            session.reporter.info(Bytes("delete_in_dir(") + (path.isEmpty ? Bytes(".") : path) + Bytes(")"))
+        }
         try filters.move(to: path, root: session.displayDirectory)
         var extras: [Extra] = []
         let version = session.protocolVersion
@@ -142,11 +152,17 @@ extension Generator {
         _ parent: Int32, _ itemName: Bytes, _ path: Bytes, _ status: FileStatus, device: UInt64,
         isMakingRoom: Bool = false, isLimited: Bool = true, isNested: Bool = false
     ) throws(TransferFailure) -> Bool {
+        if options.debug[.del] >= 2 { tellDeletion(path, status, isMakingRoom, isNested) }
         if status.isDirectory {
             if !(try emptyDirectory(
                 parent, itemName, path, device: device, isMakingRoom: isMakingRoom, isLimited: isLimited))
             {
                 session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
+                let isLimitReached = isLimited && options.maxDelete.map { deletionCount >= max(0, $0) } ?? false
+                // Compatibility: of a directory inside, rsync says so twice.
+                if isNested && !isLimitReached {
+                    session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
+                }
                 // Compatibility: below the directory that was to go, each one that stays counts as skipped too.
                 if isNested, isLimited, let limit = options.maxDelete, deletionCount >= max(0, limit) {
                     deletionsSkipped += 1
@@ -190,6 +206,17 @@ extension Generator {
         return true
     }
 
+    /// Says what is about to go; the flags are those of rsync for the same purposes.
+    private func tellDeletion(_ path: Bytes, _ status: FileStatus, _ isMakingRoom: Bool, _ isNested: Bool) {
+        let purpose = isNested ? 4 : isMakingRoom ? 10 : 2
+        let mode = String(status.mode & 0o177777, radix: 8)
+        session.reporter.info(Bytes("delete_item(") + path + Bytes(text: ") mode=\(mode) flags=\(purpose)"))
+        if status.isDirectory && options.debug[.del] >= 3 {
+            let inside = isNested ? 6 : purpose
+            session.reporter.info(Bytes("delete_dir_contents(") + path + Bytes(text: ") flags=\(inside)"))
+        }
+    }
+
     private func announceDeletion(_ path: Bytes, _ mode: UInt32) {
         let isDirectory = mode & FileType.mask == FileType.directory
         if options.amServer && session.protocolVersion < 29 && !options.isLocal {
@@ -228,6 +255,8 @@ extension Generator {
         let names = DirectoryScan(bufferBytes: 32 * 1024).names(descriptor, code: &code)
         var isEmpty = true
         var extras: [Extra] = []
+        // Rules that are not inherited do not hold in here, and the directory may have its own.
+        if filters.isActive { try filters.move(to: path, root: session.displayDirectory) }
         filters.ignoresPerishable = true
         for item in names {
             var status = FileStatus()
@@ -279,12 +308,24 @@ extension Generator {
         return false
     }
 
+    private func hasContents(_ parent: Int32, _ name: Bytes) -> Bool {
+        let descriptor = name.withCString { FileSystem.open(parent, $0, O_RDONLY | O_DIRECTORY | O_NOFOLLOW) }
+        if descriptor < 0 { return false }
+        defer { _ = FileSystem.close(descriptor) }
+        var code: Int32 = 0
+        return !DirectoryScan(bufferBytes: 32 * 1024).names(descriptor, code: &code).isEmpty
+    }
+
     /// `--delete-missing-args`
     func deleteMissingArgument(
         _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ status: FileStatus
     ) throws(TransferFailure) {
         let path = list.path(entry)
         if filters.excludes(path, isDirectory: status.isDirectory) { return }
+        // A directory with something in it goes only where deletions are wanted anyway.
+        if status.isDirectory && !options.deletes && !options.force && hasContents(parent, Bytes(list.name(entry))) {
+            return session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
+        }
         _ = try deleteItem(parent, Bytes(list.name(entry)), path, status, device: status.device)
     }
 }

@@ -85,16 +85,27 @@ final class Generator {
 
     deinit { sumBuffer.deallocate() }
 
+    /// No differences are looked for.
+    var transfersWhole: Bool { options.wholeFile ?? (options.isLocal && options.append == .off) }
+
     private var deletesLate: Bool { options.deleteMode == .after || options.deleteMode == .delay }
 
     // MARK: - The run
 
     func run() throws(TransferFailure) {
+        if options.debug[.flist] >= 1 {
+            session.reporter.info(
+                transfersWhole
+                    ? "delta-transmission disabled for local transfer or --whole-file" : "delta-transmission enabled")
+        }
+        session.debug(.genr, words: "generator starting pid=\(getpid())")
         if options.deleteMode == .before && !options.listOnly { try deletePass() }
         while let progress = try nextList() {
             try walk(progress)
             if !session.incremental { break }
         }
+        // Compatibility: these lines come all at once when the phases are over for the generator.
+        defer { session.debug(.genr, words: "generate_files finished") }
         if session.incremental {
             // The last list counts as the end of phase 0.
             while !open.isEmpty || phasesDone == 0 {
@@ -116,6 +127,8 @@ final class Generator {
     private func finishPhases() throws(TransferFailure) {
         let version = session.protocolVersion
         let counts = options.deletes || options.force
+        session.debug(.genr, words: "generate_files phase=1")
+        session.debug(.genr, words: "generate_files phase=2")
         try sendDone()
         if version >= 29 && !options.delayUpdates { try sendDone() }
         if version >= 31 && !deletesLate {
@@ -140,6 +153,7 @@ final class Generator {
             }
             while phasesDone < 4 { try waitForReceiver() }
         }
+        if version >= 29 { session.debug(.genr, words: "generate_files phase=3") }
         touchUpAll()
         if deletionsSkipped > 0 {
             session.reporter.warning(
@@ -204,6 +218,10 @@ final class Generator {
         if segment.parentDirectory >= 0 {
             let index = Int(segment.parentDirectory)
             let entry = lists.directories.entry(index)
+            if options.debug[.genr] >= 1 {
+                let path = lists.directories.entries.path(entry.pointee)
+                session.reporter.info(Bytes("recv_generator(") + path + Bytes(text: ",\(segment.ndxStart - 1))"))
+            }
             let isRoot =
                 lists.directories.node(index).pointee.parent < 0 && isDot(lists.directories.entries, entry.pointee)
             if !isRoot {
@@ -219,6 +237,10 @@ final class Generator {
             let entry = segment.entry(position)
             let isDirectory = segment.isDirectory(entry.pointee)
             let ndx = segment.ndx(position)
+            if options.debug[.genr] >= 1 {
+                let path = segment.path(entry.pointee)
+                session.reporter.info(Bytes("recv_generator(") + path + Bytes(text: ",\(ndx))"))
+            }
             if isDirectory && session.incremental {
                 let index = directoryIndices[nextDirectory]
                 nextDirectory += 1

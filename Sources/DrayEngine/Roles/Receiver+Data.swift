@@ -37,6 +37,7 @@ extension Receiver {
         // Plain data without a basis: what is left of the file is still to come.
         let prefetches = head.count == 0 && tokens.isPlain
         try tokens.begin()
+        progress.advance(output.offset)
         copying: while true {
             switch try tokens.next() {
             case .end: break copying
@@ -61,6 +62,7 @@ extension Receiver {
                 .receiver, Bytes("ftruncate failed on ") + destination.display(list, entry), truncateCode)
         }
         let expected = try reader.bytes(session.transferChecksum.digestLength)
+        lastSum = expected
         return hasher.finish() == expected ? .good : .bad
     }
 

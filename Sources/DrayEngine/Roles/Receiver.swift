@@ -32,6 +32,8 @@ final class Receiver {
     let tokens: TokenReader
     @exclusivity(unchecked) var statistics = TransferStatistics()
     let progress: ProgressMeter
+    /// Sum of the file that was received last.
+    var lastSum = Bytes()
     private(set) var phase = 0
     /// Files of a batch that failed verification and have not come again.
     var resendWanted: Set<Int32> = []
@@ -69,7 +71,7 @@ final class Receiver {
             !options.updatesInPlace && !options.backup && !options.delayUpdates && !options.acls && !options.fakeSuper
             && options.xattrs == 0 && options.tempDirectory == nil && session.wishes == nil
         reader.beforeRefill = { [output] in output.release() }
-        reportsItems = options.logsItems && !options.amServer || options.logsItems && options.amDaemon
+        reportsItems = options.logsItems && (!options.amServer || options.amDaemon || !options.isLocal)
     }
 
     deinit {
@@ -115,11 +117,14 @@ final class Receiver {
         session.onIndexMessage = { [unowned self] (code, ndx) throws(TransferFailure) in
             if code == .noSend { self.post(.noSend(ndx)) }
         }
+        session.debug(.recv, words: "recv_files(\(lists.firstCount)) starting")
+        defer { session.debug(.recv, words: "recv_files finished") }
         while true {
             let ndx = try reader.ndx()
             if ndx == Ndx.done {
                 lane?.drain()
                 try awaitGenerator()
+                if !session.incremental || !lists.isEmpty { progress.listEnded() }
                 if session.incremental && !lists.isEmpty {
                     recent = nil
                     let remaining = lists.dropFirst()
@@ -127,10 +132,10 @@ final class Receiver {
                     listReceiver.noteFinalListFreed()
                 }
                 phase += 1
+                if phase <= maxPhase { session.debug(.recv, words: "recv_files phase=\(phase)") }
                 if phase == 2 && options.delayUpdates { publishDelayed() }
                 post(.phaseDone)
                 postAll()
-                progress.phaseEnded()
                 if phase > maxPhase { return }
                 continue
             }
@@ -188,7 +193,6 @@ final class Receiver {
             post(.phaseDone)
             postAll()
         }
-        progress.finish()
     }
 
     /// Reads the record of an index that has no business here like any other: it may be bad in itself.
@@ -228,6 +232,9 @@ final class Receiver {
         var record = try ItemRecord(flagsFrom: reader)
         guard let (list, entry) = entry(ndx) else { throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who) }
         try record.readDetails(from: reader)
+        if options.debug[.recv] >= 1 {
+            session.reporter.info(Bytes("recv_files(") + list.path(entry.pointee) + Bytes(")"))
+        }
         if entry.pointee.flags.contains(.cleared) {
             throw session.fail(.protocolIncompatible, "rsync: refusing transfer of cleared file index \(ndx)")
         }
@@ -266,11 +273,11 @@ final class Receiver {
             return try takeDryData(ndx)
         }
         report(list, entry.pointee, record, before: true)
-        let start = reader.bytesReceived
+        let start = reader.streamBytes
         progress.begin(ndx, list, entry.pointee, size: entry.pointee.length)
         let outcome = try receiveFile(ndx, list, entry, record)
         progress.end()
-        report(list, entry.pointee, record, before: false, data: reader.bytesReceived - start)
+        report(list, entry.pointee, record, before: false, data: reader.streamBytes - start)
         if let outcome { post(outcome) }
     }
 
@@ -279,6 +286,7 @@ final class Receiver {
         var item = list.report(
             entry, flags: record.flags, xname: record.xname, sending: false, protocolVersion: session.protocolVersion)
         item.dataBytes = data
+        item.checksum = session.shownChecksum(list, entry, transferred: !before && data > 0 ? lastSum : nil)
         session.reporter.event(.item(item, before: before))
     }
 

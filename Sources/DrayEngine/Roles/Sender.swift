@@ -31,6 +31,8 @@ final class Sender {
     private var statistics = TransferStatistics()
     private var current: Int32 = 0
     private var progress: ProgressMeter
+    /// Sum of the file that was sent last.
+    private var lastSum = Bytes()
 
     init(session: Session, walk: SourceWalk) {
         self.session = session
@@ -57,6 +59,7 @@ final class Sender {
             if code == .success { try self.removeSource(ndx) }
         }
         let bitsBefore = session.reporter.ioError
+        session.debug(.send, words: "send_files starting")
         while true {
             try walk.sendAhead(current: current, ahead: 1000)
             try walk.sendWhileIdle(current: current)
@@ -74,6 +77,13 @@ final class Sender {
         if session.protocolVersion >= 30 && session.reporter.ioError != bitsBefore {
             writer.queueMessage(.ioError, value: session.reporter.ioError.rawValue)
         }
+        session.debug(.send, words: "send files finished")
+        if options.debug[.deltasum] >= 1 {
+            let (matches, alarms) = (matcher.matchCount, matcher.falseAlarmCount)
+            session.reporter.info(
+                "total: matches=\(matches)  hash_hits=\(matches + alarms)  false_alarms=\(alarms) "
+                    + "data=\(statistics.literalData)")
+        }
         try writer.ndx(Ndx.done)
         // The numbers of bytes are those of this moment: with the last answer, without the goodbye.
         try writer.flush()
@@ -84,12 +94,12 @@ final class Sender {
             try writeStatistics(to: recorder.writer)
         }
         try goodbye()
-        progress.finish()
     }
 
     /// Handles NDX_DONE; false at the end of the last phase.
     private func finishList() throws(TransferFailure) -> Bool {
         walk.noteListDropped()
+        if !session.incremental || !lists.isEmpty { progress.listEnded() }
         if session.incremental && !lists.isEmpty {
             if lists.dropFirst() {
                 try writer.ndx(Ndx.done)
@@ -97,8 +107,8 @@ final class Sender {
             }
         }
         phase += 1
-        progress.phaseEnded()
         if phase > maxPhase { return false }
+        session.debug(.send, words: "send_files phase=\(phase)")
         try writer.ndx(Ndx.done)
         return true
     }
@@ -188,6 +198,7 @@ final class Sender {
         }
         let wanted = record.carriesXattrs(session) ? try receiveXattrRequests(list, entry.pointee) : nil
         try walk.sendAhead(current: current, ahead: 1000)
+        tell("send_files(\(ndx), ", list, entry.pointee, ")")
         guard record.flags.contains(.transfer) else {
             if record.flags.contains(.isNew) { statistics.created.count(mode: list.mode(entry.pointee)) }
             report(list, entry.pointee, record, before: false)
@@ -221,6 +232,7 @@ final class Sender {
             entry, flags: record.flags, xname: record.xname, sending: true, protocolVersion: session.protocolVersion)
         item.dataBytes = data
         item.checksumBytes = sums
+        item.checksum = session.shownChecksum(list, entry, transferred: !before && data > 0 ? lastSum : nil)
         if entry.directory < walk.paths.count {
             item.sourceDirectory = walk.roots[Int(walk.paths.root(entry.directory))].display
         }
@@ -232,11 +244,11 @@ final class Sender {
         _ wantedXattrs: [Int32]?
     ) throws(TransferFailure) {
         let redo = entry.pointee.flags.contains(.sent)
-        let sumStart = reader.bytesReceived
+        let sumStart = reader.streamBytes
         let head = try SumHead.read(from: reader, digestLength: session.transferChecksum.digestLength)
         let appending = options.append != .off && !redo
         let table = appending ? nil : try receiveSums(head)
-        let sumBytes = reader.bytesReceived - sumStart
+        let sumBytes = reader.streamBytes - sumStart
 
         let descriptor = open(list, entry.pointee)
         if descriptor < 0 { return try refuse(ndx, list, entry.pointee, -descriptor) }
@@ -260,14 +272,16 @@ final class Sender {
             return
         }
         report(list, entry.pointee, record, before: true)
+        // What a report calls moved begins with the record.
+        let startBytes = dataWriter.streamBytes
         try record.write(ndx, to: writer)
         if let wantedXattrs { try sendXattrs(wantedXattrs, list, entry.pointee) }
         try head.write(to: dataWriter)
-        let startBytes = dataWriter.streamBytes
         progress.begin(ndx, list, entry.pointee, size: status.length)
         try sendData(descriptor, status.length, head, table, record, appending: appending, list, entry.pointee)
         progress.end()
         entry.pointee.flags.insert(.sent)
+        tell("sender finished ", list, entry.pointee, "")
         report(list, entry.pointee, record, before: false, data: dataWriter.streamBytes - startBytes, sums: sumBytes)
     }
 
@@ -293,9 +307,17 @@ final class Sender {
         return FileSystem.open(directory, cName, flags)
     }
 
-    func displayName(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
-        let root = walk.roots[Int(walk.paths.root(entry.directory))].display
-        return session.fullName(root.appendingComponent(list.path(entry)))
+    func displayName(_ list: FileSegment, _ entry: FileEntry) -> Bytes { session.fullName(typedPath(list, entry)) }
+
+    /// Says what happens to an entry (`--debug=send`).
+    private func tell(_ before: @autoclosure () -> String, _ list: FileSegment, _ entry: FileEntry, _ after: String) {
+        guard options.debug[.send] >= 1 else { return }
+        session.reporter.info(Bytes(text: before()) + typedPath(list, entry) + Bytes(text: after))
+    }
+
+    /// The path that begins with the argument.
+    private func typedPath(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
+        walk.roots[Int(walk.paths.root(entry.directory))].display.appendingComponent(list.path(entry))
     }
 
     private func refuse(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ code: Int32) throws(TransferFailure) {
@@ -424,7 +446,8 @@ final class Sender {
                 let count = source.read(into: buffer)
                 try tokens.literals(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
                 statistics.literalData += Int64(count)
-                progress.advance(length - source.left)
+                // The first update is due after rsync's first piece.
+                progress.advance(length - source.left, startingAt: 32_768)
             }
         }
         try tokens.end()
@@ -444,6 +467,7 @@ final class Sender {
                 .sender, Bytes("read errors mapping ") + full, source.errorCode == 0 ? ENODATA : source.errorCode)
         }
         try dataWriter.bytes(digest)
+        lastSum = digest
     }
 
     // MARK: - --remove-source-files

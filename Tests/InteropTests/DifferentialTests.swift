@@ -1,0 +1,50 @@
+import DrayTestSupport
+import Glibc
+import Testing
+
+extension Interop {
+    /// Every command line does and says with Dray what it does and says with rsync.
+    ///
+    /// `DRAY_LINES=text` runs only the lines that contain it, `DRAY_LINES_FILE=name` those of a file (one script per
+    /// line, the start state in front of a tab), `DRAY_LINES_LOG=name` keeps the complaints.
+    @Suite(.enabled(if: Interop.isRoot, "needs root for owners and devices")) struct DifferentialTests {
+        static let lines: [DifferentialLine] = {
+            let all =
+                given ?? DifferentialLine.operands + DifferentialLine.output + DifferentialLine.disk
+                + DifferentialLine.filters + DifferentialLine.failures
+            guard let text = getenv("DRAY_LINES").map({ String(cString: $0) }) else { return all }
+            return all.filter { $0.description.contains(text) }
+        }()
+
+        @Test(arguments: lines)
+        func doesWhatRsyncDoes(_ line: DifferentialLine) throws {
+            let runner = try DifferentialRunner(line)
+            for pair in line.hasPeer ? DifferentialRunner.pairs : [.localDray] {
+                let complaints = try runner.complaints(pair)
+                Self.log("\(complaints.isEmpty ? "ok" : "FAIL")\t\(pair)\t\(line)")
+                if complaints.isEmpty { continue }
+                Self.log(complaints.joined(separator: "\n"))
+                Issue.record("\(pair): \(line)\n\(complaints.joined(separator: "\n"))")
+            }
+        }
+
+        private static let given: [DifferentialLine]? = {
+            guard let name = getenv("DRAY_LINES_FILE"), let text = DaemonLab.text(String(cString: name)) else {
+                return nil
+            }
+            return text.split(separator: "\n").map { row in
+                let parts = row.split(separator: "\t", maxSplits: 1).map(String.init)
+                guard parts.count == 2, let start = DifferentialLine.Start(rawValue: parts[0]) else {
+                    return DifferentialLine(String(row))
+                }
+                return DifferentialLine(parts[1], start)
+            }
+        }()
+
+        private static func log(_ line: String) {
+            guard let name = getenv("DRAY_LINES_LOG"), let file = fopen(String(cString: name), "a") else { return }
+            fputs(line + "\n", file)
+            fclose(file)
+        }
+    }
+}
