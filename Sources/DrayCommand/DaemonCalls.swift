@@ -84,6 +84,10 @@ enum DaemonCalls {
 
     // MARK: - Connections
 
+    private static func who(_ command: ParsedCommand) -> RoleName {
+        command.options.amSender ? .sender : .unsplitReceiver
+    }
+
     private static func connect(
         _ command: ParsedCommand, _ remote: RemoteOperand, _ sink: TerminalSink
     ) throws(TransferFailure) -> (any ByteChannel, ChildProcess?) {
@@ -94,7 +98,8 @@ enum DaemonCalls {
                 family: client.family.transport, rsyncPath: client.rsyncPath, daemonOverShell: true, serverArguments: []
             )
             let (channel, child) = try RemoteShell.spawn(
-                arguments: words, environment: [Bytes(text: "RSYNC_PORT=\(remote.port)")])
+                arguments: words, environment: [Bytes(text: "RSYNC_PORT=\(remote.port)")],
+                who: who(command))
             return (channel, child)
         }
         let (channel, child) = try connectSocket(command, remote, sink)
@@ -113,14 +118,14 @@ enum DaemonCalls {
         let client = command.client
         if let program = environmentValue("RSYNC_CONNECT_PROG"), !program.isEmpty {
             let (channel, child) = try RemoteShell.connectProgram(
-                program, host: remote.host, shell: environmentValue("RSYNC_SHELL"))
+                program, host: remote.host, shell: environmentValue("RSYNC_SHELL"), who: who(command))
             return (channel, child)
         }
         let port = remote.port > 0 ? remote.port : (remote.usesTLS ? RemoteOperand.tlsPort : RemoteOperand.daemonPort)
         let channel = try TCPConnector.connect(
             host: remote.host, port: port, family: client.family.transport, bindAddress: client.address,
             timeoutSeconds: max(0, client.contimeout ?? 0),
-            socketOptions: client.sockopts.map { SocketOptions($0) } ?? SocketOptions(),
+            socketOptions: client.sockopts.map { SocketOptions($0) } ?? SocketOptions(), who: who(command),
             proxy: environmentValue("RSYNC_PROXY"), report: { sink.handle(.message(.error, $0 + [0x0a])) })
         return (channel, nil)
     }

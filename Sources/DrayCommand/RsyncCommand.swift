@@ -32,6 +32,10 @@ struct RsyncCommand {
     var onLastError: (Bytes) -> Void = { _ in }
     /// Called when another attempt would fail in the same way.
     var onPermanentFailure: () -> Void = {}
+    /// Rules from standard input, which both halves of a local copy need.
+    private let standardInput = StandardInputTexts()
+
+    init(withClientExtensions: Bool) { self.withClientExtensions = withClientExtensions }
 
     func run(_ arguments: [Bytes]) -> ExitCode {
         if arguments.first == daemonConnectionMark {
@@ -44,14 +48,17 @@ struct RsyncCommand {
         var role = RoleName.client
         do throws(TransferFailure) {
             switch try parser.parse(arguments) {
-            case .text(let text, let toStandardError, let code):
+            case .text(let text, let toStandardError, let code, let textRole):
                 writeAll(toStandardError ? STDERR_FILENO : STDOUT_FILENO, text)
-                if code != .ok { printFailure(TransferFailure(code), role: .client) }
+                if code != .ok { printFailure(TransferFailure(code), role: textRole) }
                 return code
             case .run(let command):
                 switch command.mode {
                 case .daemon: return DaemonCalls.serve(arguments)
                 case .client:
+                    // Rules are read before anything is started for them.
+                    _ = try makeFilters(command, command.options, nil)
+                    role = Self.clientRole(command)
                     return try runClient(command)
                 case .server:
                     role = .server
@@ -66,7 +73,8 @@ struct RsyncCommand {
     }
 
     private func printFailure(_ failure: TransferFailure, role: RoleName) {
-        for line in failure.lines { writeAll(STDERR_FILENO, line + [0x0a]) }
+        // Nothing is known yet about the charset of the terminal.
+        for line in failure.lines { writeAll(STDERR_FILENO, OutputEscaping.escape(line, .ascii) + [0x0a]) }
         if failure.quiet { return }
         let closing = Reporter.errorLine(failure.code, role: role)
         writeAll(STDERR_FILENO, closing + [0x0a])
@@ -74,6 +82,12 @@ struct RsyncCommand {
     }
 
     // MARK: - Client
+
+    /// Who complains once the operands are looked at.
+    private static func clientRole(_ command: ParsedCommand) -> RoleName {
+        guard let first = command.operands.first, command.client.readBatch == nil else { return .unsplitReceiver }
+        return RemoteOperand(first) == nil ? .sender : .unsplitReceiver
+    }
 
     func runClient(_ command: ParsedCommand) throws(TransferFailure) -> ExitCode {
         if command.client.readBatch != nil { return try runReplay(command) }
@@ -85,6 +99,10 @@ struct RsyncCommand {
         if operands.direction == .local {
             command.options.wholeFile =
                 command.options.wholeFile ?? (command.options.append == .off && !command.options.writesBatch)
+        }
+        let formats = [command.client.outFormat, command.client.logFile == nil ? nil : command.client.logFormat]
+        if formats.contains(where: { ($0?.count ?? 0) >= 4096 }) {
+            throw TransferFailure(.messages, "log-format string is WAY too long!")
         }
         // Nothing is started for names that cannot be converted.
         _ = try Self.conversion(command)
@@ -158,7 +176,16 @@ struct RsyncCommand {
         // No shell takes part that words would have to be protected from.
         plain.oldArguments = 2
         let words = try ServerArguments(plain, command.client, pushing: true, paths: [Bytes(".")]).visible
-        guard case .run(let parsed) = try OptionParser.parse(words) else { return command.options }
+        let result: ParseResult
+        do throws(TransferFailure) {
+            result = try OptionParser.parse(words)
+        } catch {
+            // The other half ends, and this one loses its connection.
+            let closed = Bytes("rsync: connection unexpectedly closed (0 bytes received so far) [sender]")
+            let ending = Reporter.errorLine(error.code, role: .unsplitReceiver)
+            throw TransferFailure(.protocolStream, lines: error.lines + [ending, closed])
+        }
+        guard case .run(let parsed) = result else { return command.options }
         var options = parsed.options
         options.isLocal = true
         options.wholeFile = command.options.wholeFile
@@ -178,7 +205,7 @@ struct RsyncCommand {
             family: command.client.family.transport, rsyncPath: command.client.rsyncPath,
             serverArguments: vector.visible)
         if command.options.debug[.cmd] > 0 { sink.handle(.message(.info, Self.commandLine(words))) }
-        let (channel, child) = try RemoteShell.spawn(arguments: words)
+        let (channel, child) = try RemoteShell.spawn(arguments: words, who: isPush ? .sender : .unsplitReceiver)
         if let bytes = vector.secludedBytes(try Self.conversion(command)) { try? channel.write(bytes) }
         let code = try runSession(command, operands, channel, SessionEnvironment(), sink, signals)
         channel.closeWriting()
@@ -228,8 +255,7 @@ struct RsyncCommand {
     }
 
     static func shellWords(_ client: ClientOptions) throws(TransferFailure) -> [Bytes] {
-        let text = client.rsh ?? environmentValue("RSYNC_RSH") ?? []
-        return try RemoteShell.split(text.isEmpty ? Bytes("ssh") : text)
+        try RemoteShell.split(client.rsh ?? environmentValue("RSYNC_RSH") ?? Bytes("ssh"))
     }
 
     private static func commandLine(_ words: [Bytes]) -> Bytes {
@@ -333,7 +359,7 @@ struct RsyncCommand {
         }
         let files = FilterFiles(
             trusting: options.insecureLinks, confineRoot: options.confinement,
-            amServer: options.amServer && !options.isLocal)
+            amServer: options.amServer && !options.isLocal, standardInput: standardInput)
         let list = FilterList(settings: settings, reader: files)
         list.onNotice = { line in sink?.handle(.message(.error, line + [0x0a])) }
         if options.debug[.filter] > 0, let sink {

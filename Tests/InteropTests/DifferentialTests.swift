@@ -11,7 +11,7 @@ extension Interop {
         static let lines: [DifferentialLine] = {
             let all =
                 given ?? DifferentialLine.operands + DifferentialLine.output + DifferentialLine.disk
-                + DifferentialLine.filters + DifferentialLine.failures
+                + DifferentialLine.filters + DifferentialLine.failures + DifferentialLine.optionEffects
             guard let text = getenv("DRAY_LINES").map({ String(cString: $0) }) else { return all }
             return all.filter { $0.script.contains(text) }
         }()

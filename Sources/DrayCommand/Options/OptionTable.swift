@@ -305,6 +305,10 @@ enum OptionTable {
         text(.tlsServerName, "tls-server-name", "NAME", "name in the server's certificate"),
         text(.tlsPin, "tls-pin", "SHA256", "hash of the server's public key, in hex"),
         number(.retries, "retries", "N", "repeat broken transfers (default 20)"),
+    ]
+
+    /// Dray's own rows in every client.
+    static let own: [OptionRow] = [
         on(.progressBar, "progress-bar", "show a progress bar (also --progress=bar)"),
         text(.progressFormat, "progress-format", "json", "progress as JSON lines"),
     ]
@@ -330,7 +334,7 @@ struct OptionIndex: Sendable {
     func long(_ name: String) -> Match? { long[name] }
     func short(_ letter: UInt8) -> OptionRow? { short[letter] }
 
-    static let transfer = OptionIndex(OptionTable.transfer)
+    static let transfer = OptionIndex(OptionTable.transfer + OptionTable.own)
     static let daemon = OptionIndex(OptionTable.daemon)
-    static let client = OptionIndex(OptionTable.transfer + OptionTable.client)
+    static let client = OptionIndex(OptionTable.transfer + OptionTable.own + OptionTable.client)
 }

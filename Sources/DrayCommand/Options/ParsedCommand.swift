@@ -125,8 +125,8 @@ public struct ParsedCommand: Sendable {
 /// What parsing leads to.
 public enum ParseResult: Sendable {
     case run(ParsedCommand)
-    /// Text to print (help, version), on standard output unless it is a complaint, and the exit code.
-    case text(Bytes, toStandardError: Bool, ExitCode)
+    /// Text to print (help, version), on standard output unless it is a complaint, and the exit code with its role.
+    case text(Bytes, toStandardError: Bool, ExitCode, role: RoleName = .client)
 }
 
 /// Circumstances of a parse.

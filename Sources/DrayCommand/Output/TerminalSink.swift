@@ -85,16 +85,20 @@ public final class TerminalSink: TransferEventSink {
         var failure: Bytes?
         if let path = client.logFile {
             log = LogFile(path)
+            let code = errno
             if log == nil {
                 let role = options.amServer ? "server" : "client"
                 failure = Bytes(text: "rsync: [\(role)] failed to open log-file ") + path
-                failure! += Bytes(text: withErrno("", errno)) + Bytes("\nIgnoring \"log file\" setting.\n")
+                failure! += Bytes(text: withErrno("", code)) + [0x0a]
             }
         } else {
             log = nil
         }
         self.state = Monitor(state)
-        if let failure { handle(.message(.error, failure)) }
+        if let failure {
+            handle(.message(.error, failure))
+            handle(.message(.info, Bytes("Ignoring \"log file\" setting.\n")))
+        }
     }
 
     public let wantsProgress: Bool
