@@ -117,6 +117,15 @@ enum DaemonCalls {
     ) throws(TransferFailure) -> (SocketChannel, ChildProcess?) {
         let client = command.client
         if let program = environmentValue("RSYNC_CONNECT_PROG"), !program.isEmpty {
+            if command.options.debug[.connect] >= 1 {
+                sink.handle(
+                    .message(
+                        .info,
+                        Bytes("Using RSYNC_CONNECT_PROG instead of opening tcp connection to ") + remote.host
+                            + Bytes(text: " port \(remote.port > 0 ? remote.port : RemoteOperand.daemonPort)\n")))
+                let line = Bytes("Running socket program: \"") + program + Bytes("\"\n")
+                sink.handle(.message(.info, line))
+            }
             let (channel, child) = try RemoteShell.connectProgram(
                 program, host: remote.host, shell: environmentValue("RSYNC_SHELL"), who: who(command))
             return (channel, child)

@@ -154,13 +154,16 @@ struct RsyncCommand {
         serverOptions.amSender = false
         let incremental = Session.allowsIncremental(command.options) ? "i" : ""
         serverOptions.clientInfo = Bytes(text: ".\(incremental)LsfxCIvu")
+        let filters = try makeFilters(command, command.options, sink)
+        // Both halves have the same rules; standard input can be read only once.
+        let serverFilters = filters.copy(side: .receiver, role: .generator)
+        serverFilters.settings.amServer = true
         let client = Session(
-            options: command.options, channel: limited(near, command),
-            filters: try makeFilters(command, command.options, sink), environment: try makeEnvironment(command),
-            sink: sink)
+            options: command.options, channel: limited(near, command), filters: filters,
+            environment: try makeEnvironment(command), sink: sink)
         let serverSink = ServerSink(TerminalSink(serverOptions, ClientOptions()), serverOptions, client: sink)
         let server = Session(
-            options: serverOptions, channel: far, filters: try makeFilters(command, serverOptions, nil),
+            options: serverOptions, channel: far, filters: serverFilters,
             environment: try makeEnvironment(command, readsList: false), sink: serverSink)
         serverSink.attach(server)
         signals.attach(client)
@@ -362,10 +365,6 @@ struct RsyncCommand {
             amServer: options.amServer && !options.isLocal, standardInput: standardInput)
         let list = FilterList(settings: settings, reader: files)
         list.onNotice = { line in sink?.handle(.message(.error, line + [0x0a])) }
-        if options.debug[.filter] > 0, let sink {
-            let role = options.amSender ? "[sender] " : "[generator] "
-            list.onMatch = { match in sink.handle(.message(.info, Bytes(text: role) + match.line + [0x0a])) }
-        }
         try Self.add(command.client.filters, to: list)
         if options.backup && options.backupDirectory == nil && options.deletes && !options.deleteExcluded
             && (!options.amServer || options.isLocal)
@@ -406,6 +405,8 @@ final class ServerSink: TransferEventSink {
         switch event {
         case .message, .remoteMessage: terminal.handle(event)
         case .listEntry: client?.handle(event)
+        // What a server does goes to its log, if it has one.
+        case .item, .fileListStarted, .statistics: if client == nil { terminal.handle(event) }
         default: break
         }
     }

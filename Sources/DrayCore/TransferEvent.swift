@@ -76,6 +76,8 @@ public struct FileProgress: Sendable {
     /// Bytes of all files so far and total size known (for whole-transfer progress).
     public var totalOffset: Int64
     public var totalSize: Int64
+    /// No file has ended but a list: only whole-transfer progress has something to show.
+    public var isListEnd = false
 
     public init(
         name: Bytes, offset: Int64, size: Int64, isLast: Bool, transferredFiles: Int, toCheck: Int, known: Int,

@@ -42,6 +42,9 @@ public final class DeltaMatcher {
     /// Effort that is left for this file, against tables made to waste time.
     private var comparisonsLeft = 0
     private var wastedBytesLeft = 0
+    /// Blocks matched, and windows whose rolling sum led to a block that they were not, of all runs.
+    public private(set) var matchCount = 0
+    public private(set) var falseAlarmCount = 0
 
     public init() {}
 
@@ -234,6 +237,7 @@ public final class DeltaMatcher {
     }
 
     private func accept<K: DeltaSink>(_ block: Int32, _ count: Int, _ sink: inout K) throws {
+        matchCount += 1
         try hand(literalsUpTo: position, &sink)
         try sink.match(block: block, length: count)
         try sink.matchedData(.init(rebasing: buffer[position..<(position + count)]))
@@ -282,6 +286,7 @@ public final class DeltaMatcher {
             }
         }
         wastedBytesLeft -= count
+        falseAlarmCount += 1
         return nil
     }
 

@@ -121,6 +121,12 @@ final class SideRun {
     func run(_ body: (SideRun) throws(TransferFailure) -> Void) -> ExitCode {
         let writer = session.writer
         session.startStopClock()
+        if session.options.debug[.filter] > 0 {
+            let role = session.options.amSender ? "[sender] " : "[generator] "
+            session.filters.onMatch = { [reporter = session.reporter] match in
+                reporter.info(Bytes(text: role) + match.line)
+            }
+        }
         session.reader.beforeWaiting = { () throws(TransferFailure) in try writer.flush() }
         do throws(TransferFailure) {
             try body(self)

@@ -12,6 +12,8 @@ final class ProgressMeter {
     private var name = Bytes()
     private var size: Int64 = 0
     private var ndx: Int32 = 0
+    /// Which of the lists the file is in, from 1: each incremental list takes up one number more than it has entries.
+    private var listNumber = 1
     private var files = 0
     private var finishedBytes: Int64 = 0
     private var offset: Int64 = 0
@@ -28,15 +30,18 @@ final class ProgressMeter {
         name = list.path(entry)
         self.size = size
         self.ndx = ndx
+        listNumber = lists.state.withLock { state in
+            state.dropped + (state.segments.firstIndex { $0 === list } ?? 0) + 1
+        }
         offset = 0
         lastReport = 0
     }
 
     /// `offset` bytes of the file are done.
     @inline(__always)
-    func advance(_ offset: Int64) {
+    func advance(_ offset: Int64, startingAt first: Int64 = .max) {
         guard active else { return }
-        report(offset)
+        report(lastReport == 0 ? min(offset, first) : offset)
     }
 
     private func report(_ offset: Int64) {
@@ -50,7 +55,7 @@ final class ProgressMeter {
 
     private func emit(isLast: Bool) {
         let (known, complete, total) = lists.state.withLock { ($0.known, $0.complete, $0.knownSize) }
-        let index = Int(ndx) - (lists.incremental ? 1 : 0)
+        let index = Int(ndx) - (lists.incremental ? listNumber : 0)
         session.reporter.event(
             .progress(
                 FileProgress(
@@ -67,6 +72,22 @@ final class ProgressMeter {
         emit(isLast: true)
     }
 
-    func phaseEnded() {}
-    func finish() {}
+    /// The peer is done with a list (or, with one list for everything, with a phase).
+    func listEnded() {
+        guard active else { return }
+        let (known, complete, total, last) = lists.state.withLock { state -> (Int, Bool, Int64, Int) in
+            let number = max(listNumber, state.dropped + 1)
+            let position = min(number - state.dropped, state.segments.count) - 1
+            guard position >= 0 else { return (state.known, state.complete, state.knownSize, state.known - 1) }
+            let segment = state.segments[position]
+            let end = Int(segment.ndxStart) + segment.count - 1
+            return (state.known, state.complete, state.knownSize, end - (lists.incremental ? number : 0))
+        }
+        var report = FileProgress(
+            name: name, offset: size, size: size, isLast: true, transferredFiles: files,
+            toCheck: max(0, known - last - 1), known: known, listComplete: complete, totalOffset: finishedBytes,
+            totalSize: total)
+        report.isListEnd = true
+        session.reporter.event(.progress(report))
+    }
 }

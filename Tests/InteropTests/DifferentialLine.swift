@@ -38,6 +38,8 @@ struct DifferentialLine: Sendable, CustomStringConvertible {
     var order = Order.exact
     /// Regular expressions of lines that are left out of the comparison; the reason belongs next to the row.
     var without: [String] = []
+    /// Beginnings of complaints about the tree that are let pass; the reason belongs next to the row.
+    var treeExceptions: [String] = []
     /// Visible effects on the destination are compared as well, by tracing system calls.
     var isTraced = false
     /// Runs as somebody without privileges.
@@ -45,13 +47,14 @@ struct DifferentialLine: Sendable, CustomStringConvertible {
 
     init(
         _ script: String, _ start: Start = .absent, prepare: String = "", order: Order = .exact,
-        without: [String] = [], traced: Bool = false, unprivileged: Bool = false
+        without: [String] = [], except: [String] = [], traced: Bool = false, unprivileged: Bool = false
     ) {
         self.script = script
         self.start = start
         self.prepare = prepare
         self.order = order
         self.without = without
+        treeExceptions = except
         isTraced = traced
         isUnprivileged = unprivileged
     }

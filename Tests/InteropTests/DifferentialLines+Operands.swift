@@ -177,7 +177,7 @@ extension DifferentialLine {
         DifferentialLine("rsync -avL src/ dst/", prepare: "rm src/dangling src/dir/up"),
         DifferentialLine("rsync -avL src/dirlink dst/", prepare: "rm src/dir/up"),
         DifferentialLine("rsync -avk src/ dst/", .outdated),
-        DifferentialLine("rsync -avK src/ dst/", .outdated, prepare: "mv dst/dir real; ln -s ../real dst/dir"),
+        DifferentialLine("rsync -avK src/ dst/", .outdated, prepare: "mv dst/dir dst/real; ln -s real dst/dir"),
         DifferentialLine("rsync -av --delete src/ dst/", .outdated, prepare: "mv dst/dir real; ln -s ../real dst/dir"),
         DifferentialLine("rsync -av --safe-links src/ dst/", prepare: "ln -s /etc/hostname src/absolute"),
         DifferentialLine(

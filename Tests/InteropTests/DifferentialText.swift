@@ -12,6 +12,11 @@ enum DifferentialText {
         (#"[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} \[[0-9]+\] "#, "NOW [PID] "),
         (#"pid=[0-9]+"#, "pid=PID"),
         // Rates, times, and counts of bytes on the wire.
+        (#"sent [0-9.,]+[KMGT]? bytes  received [0-9.,]+[KMGT]? bytes"#, "sent N bytes  received N bytes"),
+        (#"Total bytes (sent|received): [0-9.,]+[KMGT]?"#, "Total bytes $1: N"),
+        // The search for matching blocks is another one.
+        (#"hash_hits=[0-9]+  false_alarms=[0-9]+"#, "hash_hits=N  false_alarms=N"),
+        (#"speedup is [0-9.,]+"#, "speedup is N"),
         (#"[0-9.,]+[KMGT]? bytes/sec"#, "RATE bytes/sec"),
         (#" +[0-9.]+[kMG]B/s +[0-9?:]+"#, " RATE TIME"),
         (#"File list (generation|transfer) time: [0-9.]+ seconds"#, "File list $1 time: TIME seconds"),
@@ -21,7 +26,7 @@ enum DifferentialText {
     ]
 
     // Never changed after it is made; the tests that use it run one at a time.
-    private nonisolated(unsafe) static let compiled: [(Regex<AnyRegexOutput>, [Substring])] = masks.map { mask in
+    nonisolated(unsafe) private static let compiled: [(Regex<AnyRegexOutput>, [Substring])] = masks.map { mask in
         guard let expression = try? Regex(mask.find) else { preconditionFailure("mask \(mask.find)") }
         return (expression, mask.replacement.split(separator: "$1", omittingEmptySubsequences: false))
     }
@@ -49,11 +54,26 @@ enum DifferentialText {
             !unwanted.contains { text.firstMatch(of: $0) != nil }
         }
         switch line.order {
-        case .exact: return lines
+        case .exact:
+            // Messages of the generator overtake the items that the sender or the receiver reports.
+            return lines.filter { !isMessage($0) } + lines.filter { isMessage($0) }
         case .any: return lines.sorted()
         case .ignored: return []
         }
     }
+
+    private static func isMessage(_ line: String) -> Bool {
+        messageStarts.contains { line.hasPrefix($0) } || messageEnds.contains { line.hasSuffix($0) }
+    }
+
+    private static let messageStarts = [
+        "skipping ", "*deleting ", "deleting ", "cannot delete ", "not creating new ", "backed up ", "ignoring unsafe ",
+        "WARNING: ", "sender removed ", "[generator] protecting ",
+    ]
+    private static let messageEnds = [
+        " is uptodate", " is over max-size", " is under min-size", " is newer", " exists", " exists (type change)",
+        " exists (sum change)", " exists (file change)", " exists (attr change)", " exists (uptodate)",
+    ]
 
     /// The lines that two texts do not share, in place.
     static func differences(_ mine: [String], _ theirs: [String], _ title: String) -> [String] {

@@ -25,7 +25,6 @@ extension OptionState {
         options.fuzzy = fuzzyCount
         options.iconv = iconv == Bytes("-") && !options.amServer ? nil : iconv
         if options.iconv != nil { client.given.insert("iconv") }
-        if options.acls { options.perms = true }
         if options.userMap != nil { options.owner = true }
         if options.groupMap != nil { options.group = true }
         options.connectTimeoutSeconds = max(0, client.contimeout ?? 0)

@@ -95,7 +95,9 @@ struct OptionState: Sendable {
             client.filters.append(.filter(Bytes("- /*/*")))
         case .perms: options.perms = isOn
         case .executability: options.executability = true
-        case .acls: options.acls = isOn
+        case .acls:
+            options.acls = isOn
+            if isOn { options.perms = true }
         case .xattrs: options.xattrs = counted(options.xattrs)
         case .times: options.times = isOn
         case .atimes: options.atimes = counted(options.atimes)

@@ -16,7 +16,8 @@ final class LogFile: Sendable {
         descriptor = opened
     }
 
-    deinit { close(descriptor) }
+    // An object that could not be made is also deinitialised: errno stays what it was.
+    deinit { if descriptor >= 0 { close(descriptor) } }
 
     /// Writes one line per line of `text`, dated; empty ones are left out.
     func write(_ text: Bytes) {

@@ -30,7 +30,8 @@ struct ProgressMeterText: Sendable {
 
     /// The text to print now, or nil. `endsLine`: the text closes its line.
     mutating func text(_ progress: FileProgress, now: UInt64) -> (text: Bytes, endsLine: Bool)? {
-        style == .perFile ? perFile(progress, now) : total(progress, now)
+        if progress.isListEnd && style != .total { return nil }
+        return style == .perFile ? perFile(progress, now) : total(progress, now)
     }
 
     private mutating func perFile(_ progress: FileProgress, _ now: UInt64) -> (text: Bytes, endsLine: Bool)? {

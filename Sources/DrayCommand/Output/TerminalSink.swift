@@ -85,11 +85,11 @@ public final class TerminalSink: TransferEventSink {
         var failure: Bytes?
         if let path = client.logFile {
             log = LogFile(path)
-            let code = errno
             if log == nil {
+                let reason = errno
                 let role = options.amServer ? "server" : "client"
                 failure = Bytes(text: "rsync: [\(role)] failed to open log-file ") + path
-                failure! += Bytes(text: withErrno("", code)) + [0x0a]
+                failure! += Bytes(text: withErrno("", reason)) + Bytes("\n")
             }
         } else {
             log = nil
@@ -120,11 +120,11 @@ public final class TerminalSink: TransferEventSink {
             case .fileListProgress(let count): listProgress(count, &state)
             case .fileListFinished(let count): listFinished(count, &state)
             case .createdDirectory(let path):
-                if options.info[.name] > 0 || options.itemize > 0 || client.outFormat != nil {
+                if options.info[.name] > 0 || format?.showsItemize == true {
                     info(Bytes("created directory ") + path + [0x0a], &state)
                 }
             case .createdPath(let count, let path):
-                if options.info[.name] > 0 || options.itemize > 0 || client.outFormat != nil {
+                if options.info[.name] > 0 || format?.showsItemize == true {
                     let word = count == 1 ? "directory" : "directories"
                     info(Bytes(text: "created \(count) \(word) for ") + path + [0x0a], &state)
                 }
@@ -237,7 +237,7 @@ public final class TerminalSink: TransferEventSink {
         } else {
             let verb = options.amSender ? "building" : "receiving"
             info(Bytes(text: "\(verb) file list ... "), &state, logging: false)
-            if options.info[.flist] > 1 && !options.quiet { output(Bytes("\n"), &state) }
+            if options.info[.flist] > 1 && !options.quiet { output(Bytes("\n 0 files...\r"), &state) }
             state.listLineIsOpen = true
             flush(&state)
         }
@@ -281,7 +281,12 @@ public final class TerminalSink: TransferEventSink {
     }
 
     private func isShown(_ report: ItemReport, _ format: ItemFormat) -> Bool {
-        if report.flags.isSignificant { return true }
+        if report.flags.isSignificant {
+            // Names alone tell of data and of what was made; other changes only where the format says what they are.
+            if format.showsItemize || report.isDirectory || !report.flags.isDisjoint(with: [.transfer, .localChange]) {
+                return true
+            }
+        }
         if report.flags.contains(.xnameFollows) && !report.xname.isEmpty { return true }
         if report.flags.contains(.localChange) && report.isDirectory { return true }
         return options.itemize > 1 || (options.info[.name] > 1 && format.showsItemize)
@@ -317,7 +322,13 @@ public final class TerminalSink: TransferEventSink {
     }
 
     private func statistics(_ statistics: TransferStatistics, _ state: inout State) {
-        guard !options.amServer else { return }
+        guard !options.amServer else {
+            log?.write(
+                Bytes(
+                    text: "sent \(statistics.bytesWritten) bytes  received \(statistics.bytesRead) bytes  "
+                        + "total size \(statistics.totalSize)"))
+            return
+        }
         let level = options.humanReadable
         if options.info[.stats] > 1 {
             info(Bytes("\n"), &state)

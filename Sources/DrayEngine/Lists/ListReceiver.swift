@@ -61,12 +61,14 @@ final class ListReceiver {
         decoder.mapGroup = { [owners] id, name in owners.group(id, name) }
         let chmod = ModeChanges(
             (session.options.amServer ? [] : session.options.chmod)
-                + (session.environment.moduleChmod.map { [$0] } ?? []))
+                + (session.environment.moduleChmod.map { [$0] } ?? []), mask: FileSystem.creationMask)
         if let chmod { decoder.changeMode = { chmod.apply($0) } }
         if let judge {
             decoder.judge = { (name, mode, flags) throws(TransferFailure) in try judge.check(name, mode, &flags) }
         }
-        if session.environment.mungesSymlinks || session.options.mungeLinks {
+        if session.environment.mungesSymlinks
+            || session.options.mungeLinks && !session.options.isLocal
+        {
             decoder.changeTarget = { _, target in SymlinkMunging.munged(target) }
         } else if session.environment.sanitizesPaths {
             decoder.changeTarget = { path, target in PathSanitizing.target(target, at: path) }

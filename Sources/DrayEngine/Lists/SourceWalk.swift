@@ -59,7 +59,8 @@ final class SourceWalk {
             groupName: { hidesNames && $0 != 0 || hidesZero ? nil : IDNames.groupName($0) })
         if let conversion = session.conversion { encoder.convertPath = { (try? conversion.toWire($0)) ?? $0 } }
         filters = FilterWalk(session: session, side: .sender)
-        chmod = ModeChanges(session.options.chmod + (session.environment.moduleChmod.map { [$0] } ?? []))
+        chmod = ModeChanges(
+            session.options.chmod + (session.environment.moduleChmod.map { [$0] } ?? []), mask: FileSystem.creationMask)
         metadata = LocalMetadata(session: session, side: .sender)
         hasher = session.options.checksum ? StrongHasher(session.fileChecksum) : nil
         final class Roots { var list: [Int32] = [] }
@@ -156,7 +157,8 @@ final class SourceWalk {
         session.statistics.withLock { all in
             all.files = statistics.files
             all.totalSize = statistics.totalSize
-            all.fileListSize = statistics.fileListSize
+            // Compatibility: rsync's sender counts what its buffer has let out by then.
+            all.fileListSize = statistics.fileListSize / 65_535 * 65_535
             all.fileListBuildMilliseconds = statistics.fileListBuildMilliseconds
         }
         lists.state.withLock { $0.knownSize = statistics.totalSize }

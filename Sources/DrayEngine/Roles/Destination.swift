@@ -183,7 +183,7 @@ final class Destination: @unchecked Sendable {
             made += 1
         }
         if made > 0 {
-            var shown = path
+            var shown = whole ? path : path.splitLastComponent.directory
             while shown.count > 1 && shown.last == UInt8(ascii: "/") { shown.removeLast() }
             let word = made == 1 ? "directory" : "directories"
             announce(.createdPath(count: made, path: shown), Bytes(text: "created \(made) \(word) for ") + shown)

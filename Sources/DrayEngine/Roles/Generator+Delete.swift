@@ -61,7 +61,14 @@ extension Generator {
 
     private func deleteExtras(_ path: Bytes, id: Int32?, members: FileSegment?) throws(TransferFailure) {
         let descriptor = path.withCString { ConfinedPath.openDirectory(destination.root, $0) }
-        if descriptor < 0 { return }
+        if descriptor < 0 {
+            // A file that --ignore-existing has left in a directory's place.
+            if descriptor == -ENOTDIR {
+                session.reporter.systemError(
+                    .generator, Bytes("opendir ") + session.fullName(path) + Bytes(" failed"), ENOTDIR, level: .error)
+            }
+            return
+        }
         defer { _ = FileSystem.close(descriptor) }
         var own = FileStatus()
         _ = FileSystem.status(descriptor: descriptor, &own)
@@ -147,6 +154,11 @@ extension Generator {
                 parent, itemName, path, device: device, isMakingRoom: isMakingRoom, isLimited: isLimited))
             {
                 session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
+                let isLimitReached = isLimited && options.maxDelete.map { deletionCount >= max(0, $0) } ?? false
+                // Compatibility: of a directory inside, rsync says so twice.
+                if isNested && !isLimitReached {
+                    session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
+                }
                 // Compatibility: below the directory that was to go, each one that stays counts as skipped too.
                 if isNested, isLimited, let limit = options.maxDelete, deletionCount >= max(0, limit) {
                     deletionsSkipped += 1
@@ -228,6 +240,8 @@ extension Generator {
         let names = DirectoryScan(bufferBytes: 32 * 1024).names(descriptor, code: &code)
         var isEmpty = true
         var extras: [Extra] = []
+        // Rules that are not inherited do not hold in here, and the directory may have its own.
+        if filters.isActive { try filters.move(to: path, root: session.displayDirectory) }
         filters.ignoresPerishable = true
         for item in names {
             var status = FileStatus()
@@ -279,12 +293,24 @@ extension Generator {
         return false
     }
 
+    private func hasContents(_ parent: Int32, _ name: Bytes) -> Bool {
+        let descriptor = name.withCString { FileSystem.open(parent, $0, O_RDONLY | O_DIRECTORY | O_NOFOLLOW) }
+        if descriptor < 0 { return false }
+        defer { _ = FileSystem.close(descriptor) }
+        var code: Int32 = 0
+        return !DirectoryScan(bufferBytes: 32 * 1024).names(descriptor, code: &code).isEmpty
+    }
+
     /// `--delete-missing-args`
     func deleteMissingArgument(
         _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ status: FileStatus
     ) throws(TransferFailure) {
         let path = list.path(entry)
         if filters.excludes(path, isDirectory: status.isDirectory) { return }
+        // A directory with something in it goes only where deletions are wanted anyway.
+        if status.isDirectory && !options.deletes && !options.force && hasContents(parent, Bytes(list.name(entry))) {
+            return session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
+        }
         _ = try deleteItem(parent, Bytes(list.name(entry)), path, status, device: status.device)
     }
 }

@@ -60,6 +60,8 @@ extension Generator {
                 }
             }
         }
+        // A dry run leaves what a directory would replace.
+        if code == ENOTDIR && options.dryRun && !options.ignoreExisting { code = ENOENT }
         if code != 0 && code != ENOENT {
             session.reporter.systemError(
                 .generator, Bytes("recv_generator: failed to stat ") + destination.display(list, entry.pointee), code)
@@ -82,7 +84,10 @@ extension Generator {
             return
         }
         if options.ignoreExisting && exists && !(status.isDirectory && type == FileType.directory) && !isRootDot {
-            if options.info[.skip] >= 1 { session.reporter.info(list.path(entry.pointee) + Bytes(" exists")) }
+            if options.info[.skip] >= 1 {
+                let detail = options.info[.skip] > 1 ? howItExists(list, entry.pointee, parent, status) : ""
+                session.reporter.info(list.path(entry.pointee) + Bytes(text: " exists" + detail))
+            }
             return try skipHardLink(ndx, list, entry.pointee)
         }
         if type == FileType.directory {
@@ -110,6 +115,30 @@ extension Generator {
                 session.reporter.info(Bytes("skipping non-regular file \"") + list.path(entry.pointee) + Bytes("\""))
             }
         }
+    }
+
+    /// How an item that `--ignore-existing` leaves alone compares with the list's.
+    private func howItExists(_ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ status: FileStatus) -> String {
+        let type = list.mode(entry) & FileType.mask
+        if status.type != type { return " (type change)" }
+        switch type {
+        case FileType.regular:
+            if !isUnchanged(list, entry, parent, status) {
+                return options.checksum && entry.length == status.length ? " (sum change)" : " (file change)"
+            }
+        case FileType.symlink:
+            var code: Int32 = 0
+            let target = FileSystem.readLink(parent, destination.name(list, entry, name), code: &code) ?? []
+            if !target.elementsEqual(list.linkTarget(entry)) { return " (file change)" }
+        case FileType.characterDevice, FileType.blockDevice:
+            let extra = list.extra(entry)?.pointee ?? FileExtra()
+            if status.deviceMajor != extra.deviceMajor || status.deviceMinor != extra.deviceMinor {
+                return " (file change)"
+            }
+        default: break
+        }
+        let differs = differences(list, entry, exists: true, status: status, base: []).isSignificant
+        return differs ? " (attr change)" : " (uptodate)"
     }
 
     private func isHandledNode(_ type: UInt32) -> Bool {
@@ -211,11 +240,29 @@ extension Generator {
             record.flags.insert(.xnameFollows)
             record.xname = xname
         }
+        if options.info[.name] >= 2 { sayUpToDate(ndx, flags) }
         if flags.isSignificant || options.info[.name] >= 2 || options.itemize > 1 || xname?.isEmpty == false {
             record.flags.remove([.missingData, .deleted, .matched])
             try record.write(ndx, to: writer)
             try requestXattrs(record, ndx)
         }
+    }
+
+    /// Names an item without new content where the format does not tell what about it has changed.
+    private func sayUpToDate(_ ndx: Int32, _ flags: ItemFlags) {
+        guard options.itemize == 0, let (list, entry) = lists.entry(ndx) else { return }
+        let isDirectory = list.isDirectory(entry.pointee)
+        var line = list.path(entry.pointee)
+        if flags.contains(.localChange) {
+            // Taken over from another directory as it is.
+            if flags.isSignificant || flags.isDisjoint(with: [.xnameFollows, .matched]) { return }
+            if isDirectory { line.append(UInt8(ascii: "/")) }
+            line += Bytes(" is uptodate")
+        } else {
+            if isDirectory || flags.contains(.transfer) { return }
+            if !flags.isSignificant { line += Bytes(" is uptodate") }
+        }
+        session.reporter.info(line)
     }
 
     /// Records of older protocols carry no flags: the receiving side itself tells what it did.
@@ -288,9 +335,11 @@ extension Generator {
             _ = FileSystem.status(parent, cName, follow: false, &status)
         }
         if !(implied && exists) {
-            let mode = destination.finalMode(
+            var mode = destination.finalMode(
                 list.mode(entry.pointee), existing: wasThere && before.isDirectory ? before : nil,
                 parent: (parent, entry.pointee.directory))
+            // What a new directory inherits from a set-gid parent stays.
+            if !options.perms && !exists { mode |= status.mode & 0o2000 }
             destination.setAttributes(
                 directory: parent, name: destination.name(list, entry.pointee, name), list: list, entry: entry.pointee,
                 mode: mode, status: &status, role: .generator)

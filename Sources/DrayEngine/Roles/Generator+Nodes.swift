@@ -70,7 +70,7 @@ extension Generator {
         }
         finishNode(list, entry, parent)
         try report(ndx, flags)
-        try finishedLocally(ndx, list, entry)
+        try finishedLocally(ndx, list, entry, isSent: true)
     }
 
     func handleNode(
@@ -179,8 +179,13 @@ extension Generator {
     }
 
     /// Something was handled without the sender's data.
-    func finishedLocally(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
-        if options.removeSourceFiles == 1 && !options.dryRun { writer.queueMessage(.success, value: ndx) }
+    ///
+    /// - Parameter isSent: a new symlink counts as sent, which `--remove-sent-files` wants.
+    func finishedLocally(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, isSent: Bool = false)
+        throws(TransferFailure)
+    {
+        let removes = options.removeSourceFiles == 1 || isSent && options.removeSourceFiles > 0
+        if removes && !options.dryRun { writer.queueMessage(.success, value: ndx) }
         if options.hardLinks > 0 && entry.flags.contains(.hardLinked) { try finishHardLinks(ndx, list, entry) }
     }
 }

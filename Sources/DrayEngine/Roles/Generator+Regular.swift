@@ -205,7 +205,7 @@ extension Generator {
         try record.write(ndx, to: writer)
         try requestXattrs(record, ndx)
         // Nobody reads the sums when the data comes from a batch file.
-        let whole = options.readsBatch || (options.wholeFile ?? (options.isLocal && options.append == .off))
+        let whole = options.readsBatch || transfersWhole
         var status = FileStatus()
         guard descriptor >= 0, !whole || options.append != .off,
             FileSystem.status(descriptor: descriptor, &status) == 0,

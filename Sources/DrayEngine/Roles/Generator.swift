@@ -78,11 +78,19 @@ final class Generator {
 
     deinit { sumBuffer.deallocate() }
 
+    /// No differences are looked for.
+    var transfersWhole: Bool { options.wholeFile ?? (options.isLocal && options.append == .off) }
+
     private var deletesLate: Bool { options.deleteMode == .after || options.deleteMode == .delay }
 
     // MARK: - The run
 
     func run() throws(TransferFailure) {
+        if options.debug[.flist] >= 1 {
+            session.reporter.info(
+                transfersWhole
+                    ? "delta-transmission disabled for local transfer or --whole-file" : "delta-transmission enabled")
+        }
         if options.deleteMode == .before && !options.listOnly { try deletePass() }
         while let progress = try nextList() {
             try walk(progress)

@@ -35,6 +35,7 @@ extension Receiver {
         // Only what stands in the written file itself can stay where it is.
         let skipsMatches = inPlace && basisDescriptor >= 0 && !basisIsOther
         try tokens.begin()
+        progress.advance(output.offset)
         copying: while true {
             switch try tokens.next() {
             case .end: break copying
@@ -57,6 +58,7 @@ extension Receiver {
                 .receiver, Bytes("ftruncate failed on ") + destination.display(list, entry), truncateCode)
         }
         let expected = try reader.bytes(session.transferChecksum.digestLength)
+        lastSum = expected
         return hasher.finish() == expected ? .good : .bad
     }
 

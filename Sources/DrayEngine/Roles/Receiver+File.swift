@@ -81,7 +81,13 @@ extension Receiver {
                 backup.close()
             }
         case BasisType.destination: break
-        default: basisDescriptor = try openOtherBasis(list, entry.pointee, record, parent, &basisStatus)
+        default:
+            basisDescriptor = try openOtherBasis(list, entry.pointee, record, parent, &basisStatus)
+            if basisDescriptor >= 0 && basisStatus.isDirectory {
+                // The file that was chosen has made room for a directory meanwhile.
+                _ = FileSystem.close(basisDescriptor)
+                basisDescriptor = -ENOENT
+            }
         }
         if session.protocolVersion < 29 && basisDescriptor < 0 {
             record.basisType = BasisType.destination

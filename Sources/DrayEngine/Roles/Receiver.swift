@@ -29,6 +29,8 @@ final class Receiver {
     let tokens: TokenReader
     var statistics = TransferStatistics()
     let progress: ProgressMeter
+    /// Sum of the file that was received last.
+    var lastSum = Bytes()
     private(set) var phase = 0
     /// Files of a batch that failed verification and have not come again.
     var resendWanted: Set<Int32> = []
@@ -53,7 +55,7 @@ final class Receiver {
         tokens = TokenReader(reader, session.compression.method)
         progress = ProgressMeter(session: session, lists: lists)
         maxPhase = session.protocolVersion >= 29 ? 2 : 1
-        reportsItems = options.logsItems && !options.amServer || options.logsItems && options.amDaemon
+        reportsItems = options.logsItems && (!options.amServer || options.amDaemon || !options.isLocal)
     }
 
     /// Reads until the goodbye; posts what the generator must know. Never throws: failures become events.
@@ -77,6 +79,7 @@ final class Receiver {
             let ndx = try reader.ndx()
             if ndx == Ndx.done {
                 try awaitGenerator()
+                if !session.incremental || !lists.isEmpty { progress.listEnded() }
                 if session.incremental && !lists.isEmpty {
                     let remaining = lists.dropFirst()
                     if remaining { continue }
@@ -85,7 +88,6 @@ final class Receiver {
                 phase += 1
                 if phase == 2 && options.delayUpdates { publishDelayed() }
                 events.post(.phaseDone)
-                progress.phaseEnded()
                 if phase > maxPhase { return }
                 continue
             }
@@ -142,7 +144,6 @@ final class Receiver {
             }
             events.post(.phaseDone)
         }
-        progress.finish()
     }
 
     /// Reads the record of an index that has no business here like any other: it may be bad in itself.
@@ -210,11 +211,11 @@ final class Receiver {
             return try takeDryData(ndx)
         }
         report(list, entry.pointee, record, before: true)
-        let start = reader.bytesReceived
+        let start = reader.streamBytes
         progress.begin(ndx, list, entry.pointee, size: entry.pointee.length)
         let outcome = try receiveFile(ndx, list, entry, record)
         progress.end()
-        report(list, entry.pointee, record, before: false, data: reader.bytesReceived - start)
+        report(list, entry.pointee, record, before: false, data: reader.streamBytes - start)
         events.post(outcome)
     }
 
@@ -223,6 +224,11 @@ final class Receiver {
         var item = list.report(
             entry, flags: record.flags, xname: record.xname, sending: false, protocolVersion: session.protocolVersion)
         item.dataBytes = data
+        if options.checksum {
+            item.checksum = Bytes(list.checksum(entry))
+        } else if !before && data > 0 {
+            item.checksum = lastSum
+        }
         session.reporter.event(.item(item, before: before))
     }
 

@@ -31,6 +31,8 @@ final class Sender {
     private var statistics = TransferStatistics()
     private var current: Int32 = 0
     private var progress: ProgressMeter
+    /// Sum of the file that was sent last.
+    private var lastSum = Bytes()
 
     init(session: Session, walk: SourceWalk) {
         self.session = session
@@ -73,6 +75,12 @@ final class Sender {
         if session.protocolVersion >= 30 && session.reporter.ioError != bitsBefore {
             writer.queueMessage(.ioError, value: session.reporter.ioError.rawValue)
         }
+        if options.debug[.deltasum] >= 1 {
+            let (matches, alarms) = (matcher.matchCount, matcher.falseAlarmCount)
+            session.reporter.info(
+                "total: matches=\(matches)  hash_hits=\(matches + alarms)  false_alarms=\(alarms) "
+                    + "data=\(statistics.literalData)")
+        }
         try writer.ndx(Ndx.done)
         publish()
         if options.amServer {
@@ -81,11 +89,11 @@ final class Sender {
             try writeStatistics(to: recorder.writer)
         }
         try goodbye()
-        progress.finish()
     }
 
     /// Handles NDX_DONE; false at the end of the last phase.
     private func finishList() throws(TransferFailure) -> Bool {
+        if !session.incremental || !lists.isEmpty { progress.listEnded() }
         if session.incremental && !lists.isEmpty {
             if lists.dropFirst() {
                 try writer.ndx(Ndx.done)
@@ -93,7 +101,6 @@ final class Sender {
             }
         }
         phase += 1
-        progress.phaseEnded()
         if phase > maxPhase { return false }
         try writer.ndx(Ndx.done)
         return true
@@ -217,6 +224,11 @@ final class Sender {
             entry, flags: record.flags, xname: record.xname, sending: true, protocolVersion: session.protocolVersion)
         item.dataBytes = data
         item.checksumBytes = sums
+        if options.checksum {
+            item.checksum = Bytes(list.checksum(entry))
+        } else if !before && data > 0 {
+            item.checksum = lastSum
+        }
         if entry.directory < walk.paths.count {
             item.sourceDirectory = walk.roots[Int(walk.paths.root(entry.directory))].display
         }
@@ -228,11 +240,11 @@ final class Sender {
         _ wantedXattrs: [Int32]?
     ) throws(TransferFailure) {
         let redo = entry.pointee.flags.contains(.sent)
-        let sumStart = reader.bytesReceived
+        let sumStart = reader.streamBytes
         let head = try SumHead.read(from: reader, digestLength: session.transferChecksum.digestLength)
         let appending = options.append != .off && !redo
         let table = appending ? nil : try receiveSums(head)
-        let sumBytes = reader.bytesReceived - sumStart
+        let sumBytes = reader.streamBytes - sumStart
 
         let descriptor = open(list, entry.pointee)
         if descriptor < 0 { return try refuse(ndx, list, entry.pointee, -descriptor) }
@@ -256,10 +268,11 @@ final class Sender {
             return
         }
         report(list, entry.pointee, record, before: true)
+        // What a report calls moved begins with the record.
+        let startBytes = dataWriter.streamBytes
         try record.write(ndx, to: writer)
         if let wantedXattrs { try sendXattrs(wantedXattrs, list, entry.pointee) }
         try head.write(to: dataWriter)
-        let startBytes = dataWriter.streamBytes
         progress.begin(ndx, list, entry.pointee, size: status.length)
         try sendData(descriptor, status.length, head, table, record, appending: appending, list, entry.pointee)
         progress.end()
@@ -420,7 +433,8 @@ final class Sender {
                 let count = source.read(into: buffer)
                 try tokens.literals(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
                 statistics.literalData += Int64(count)
-                progress.advance(length - source.left)
+                // The first update is due after rsync's first piece.
+                progress.advance(length - source.left, startingAt: 32_768)
             }
         }
         try tokens.end()
@@ -440,6 +454,7 @@ final class Sender {
                 .sender, Bytes("read errors mapping ") + full, source.errorCode == 0 ? ENODATA : source.errorCode)
         }
         try dataWriter.bytes(digest)
+        lastSum = digest
     }
 
     // MARK: - --remove-source-files

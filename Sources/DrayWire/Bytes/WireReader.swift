@@ -32,6 +32,8 @@ public final class WireReader {
     /// Raw bytes taken from the channel since `startCounting`, frame headers included.
     public private(set) var bytesReceived: Int64 = 0
     private var isCounting = false
+    /// Bytes taken out of the stream so far, without frame headers.
+    public private(set) var streamBytes: Int64 = 0
     /// Monotonic nanoseconds of the last successful read.
     public private(set) var lastReadNanoseconds: UInt64 = monotonicNanoseconds()
     /// Whether this reader may legally meet each special message; set by the session.
@@ -193,6 +195,7 @@ public final class WireReader {
     private func consume(_ count: Int) throws(TransferFailure) {
         if let tee { try tee(UnsafeRawBufferPointer(start: storage + position, count: count)) }
         position += count
+        streamBytes += Int64(count)
         if framed { frameLeft -= count }
     }
 
