@@ -11,9 +11,20 @@ import DrayTransport
 import Glibc
 
 /// Runs rsync's command line (program name excluded) as client, server or daemon.
+///
+/// Under the name `rsync` the screen is rsync's; under Dray's own name `--info=progress2` draws a bar on a terminal.
 public func rsyncMain(_ arguments: [Bytes]) -> Int32 {
     ignoreSIGPIPE()
-    return RsyncCommand(withClientExtensions: false).run(arguments).rawValue
+    var command = RsyncCommand(withClientExtensions: false)
+    command.barForTotal = programName() == Bytes("dray")
+    return command.run(arguments).rawValue
+}
+
+/// Last component of the name that this process was started by.
+private func programName() -> Bytes {
+    // Safe: argv[0] is a C string for the life of the process, or missing.
+    guard CommandLine.argc > 0, let text = CommandLine.unsafeArgv[0] else { return [] }
+    return Bytes(UnsafeRawBufferPointer(start: text, count: strlen(text))).splitLastComponent.name
 }
 
 /// The arguments of this process as bytes, program name excluded.
@@ -28,6 +39,8 @@ public func processArguments() -> [Bytes] {
 /// One run of the command.
 struct RsyncCommand {
     var withClientExtensions: Bool
+    /// `--info=progress2` is a bar on a terminal.
+    var barForTotal = false
     /// Receives the text that decided a failure.
     var onLastError: (Bytes) -> Void = { _ in }
     /// Called when another attempt would fail in the same way.
@@ -114,10 +127,15 @@ struct RsyncCommand {
         defer { sink.finish() }
         let signals = SignalWatch()
         let code: ExitCode
-        switch operands.remote?.kind {
-        case nil: code = try runLocal(command, operands, sink, signals)
-        case .shell: code = try runShell(command, operands, sink, signals)
-        case .daemon: code = try DaemonCalls.run(command, operands, sink, signals, self)
+        do throws(TransferFailure) {
+            switch operands.remote?.kind {
+            case nil: code = try runLocal(command, operands, sink, signals)
+            case .shell: code = try runShell(command, operands, sink, signals)
+            case .daemon: code = try DaemonCalls.run(command, operands, sink, signals, self)
+            }
+        } catch {
+            sink.ended(error.code)
+            throw error
         }
         finishClient(code, command, sink)
         return code
@@ -133,7 +151,9 @@ struct RsyncCommand {
     func makeSink(_ command: ParsedCommand) -> TerminalSink {
         var configuration = TerminalSink.Configuration()
         configuration.progressLines = environmentValue("DRAY_PROGRESS") == Bytes("lines")
-        return TerminalSink(command.options, command.client, configuration)
+        var client = command.client
+        client.barForTotal = barForTotal
+        return TerminalSink(command.options, client, configuration)
     }
 
     /// Prints the closing line that the engine leaves to the command (a run that ended, but not cleanly).
@@ -143,6 +163,7 @@ struct RsyncCommand {
             sink.handle(.message(.error, Reporter.errorLine(code, role: role) + [0x0a]))
         }
         if code != .ok { onLastError(sink.lastError) }
+        sink.ended(code)
     }
 
     private func runLocal(
@@ -408,49 +429,6 @@ final class ServerSink: TransferEventSink {
         // What a server does goes to its log, if it has one.
         case .item, .fileListStarted, .statistics: if client == nil { terminal.handle(event) }
         default: break
-        }
-    }
-}
-
-/// Turns INT, TERM and HUP into a controlled end.
-final class SignalWatch: Sendable {
-    private struct State {
-        var session: Session?
-        var received = false
-    }
-    private static let state = Monitor(State())
-    private static let thread: RoleThread? = RoleThread(stackBytes: 128 * 1024) { SignalWatch.watch() }
-
-    /// Blocks the signals in the calling thread, and so in all later ones, and starts the thread that takes them.
-    init() {
-        var set = Self.signals
-        pthread_sigmask(SIG_BLOCK, &set, nil)
-        _ = Self.thread
-    }
-
-    func attach(_ session: Session) { Self.state.withLock { $0.session = session } }
-
-    private static var signals: sigset_t {
-        var set = sigset_t()
-        sigemptyset(&set)
-        for signal in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, signal) }
-        return set
-    }
-
-    private static func watch() {
-        var set = signals
-        while true {
-            var number: Int32 = 0
-            guard sigwait(&set, &number) == 0 else { continue }
-            let (session, isFirst) = state.withLock { state -> (Session?, Bool) in
-                defer { state.received = true }
-                return (state.session, !state.received)
-            }
-            guard let session, isFirst else {
-                writeAll(STDERR_FILENO, Reporter.errorLine(.signal, role: .client) + [0x0a])
-                _exit(ExitCode.signal.rawValue)
-            }
-            session.interrupt(.signal)
         }
     }
 }

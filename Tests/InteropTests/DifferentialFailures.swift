@@ -146,6 +146,9 @@ extension DifferentialLine {
                 "RSYNC_CHECKSUM_LIST='md4 & md5' rsync -r src/ dst/", order: .any,
                 without: ended + ["at SOURCE .Receiver"]),
             DifferentialLine("rsync -r -e /nosuch host:src/ dst/", without: ended),
+            DifferentialLine("rsync -r -e '' nohost:src/ dst/", without: ended),
+            shell("exec sleep 4", "--timeout=1 x:src/ dst/", without: ended),
+            shell("exec sleep 4", "--timeout=1 src/ x:dst/", without: ended),
         ]
 
     private static let daemons: [DifferentialLine] =
@@ -189,5 +192,10 @@ extension DifferentialLine {
     private static let signals: [DifferentialLine] = [
         interrupted("INT", ""), interrupted("TERM", "--partial"), interrupted("HUP", "--partial-dir=.p"),
         interrupted("TERM", "--inplace"),
+        // A file that goes away while the one before it is on the way.
+        DifferentialLine(
+            "rsync -rv --bwlimit=100 src/huge src/later dst/ & sleep 1; rm src/later; wait $!; echo code $?",
+            prepare: "echo x >src/later; head -c 300000 /dev/zero | tr '\\0' x >src/huge", order: .any,
+            without: ["^sent", "^total"]),
     ]
 }

@@ -137,11 +137,13 @@ final class OptionCoverage {
         let spellings = OptionSpelling.all(row)
         let values = OptionSamples.values(row)
         var lines: [[String]] = []
-        for base in [[], ["-a"], ["-rv"], ["-i", "-d"]] {
+        let bases = Interop.isFull ? [[], ["-a"], ["-rv"], ["-i", "-d"]] : [["-a"]]
+        for base in bases {
             lines += spellings.map { base + $0.words(values.first) }
             lines += values.dropFirst().map { base + spellings[0].words($0) }
         }
-        lines += spellings.map { $0.words(values.first) + ["-a"] } + spellings.map { ["-a", $0.word, $0.word] }
+        lines.append(spellings[0].words(values.first))
+        lines += spellings.prefix(1).map { ["-a", $0.word, $0.word] }
         var empty = 0
         for line in lines {
             for operands in [["src/", "host:dst"], ["host:src/", "dst"]] {
@@ -170,21 +172,29 @@ final class OptionCoverage {
     // MARK: - Refused
 
     /// What a client is told by a daemon that refuses the option.
-    func refused(_ row: OptionRow, _ daemons: RefusingDaemons) throws -> Cell {
+    func refused(_ row: OptionRow) throws -> Cell {
         var cell = Cell()
-        if let reason = RefusingDaemons.exemption(row) {
+        if let reason = Refusals.exemption(row) {
             cell.note = reason
             return cell
         }
+        let name = row.names.first ?? row.short.map { String(Unicode.Scalar($0)) } ?? ""
+        let module = "[refusing]\npath = \(scratch.path)/module\nread only = no\nrefuse options = \(name)\n"
+        let tree = try FileTree(scratch.path)
+        try tree.file("conf", Array(("use chroot = no\nuid = 0\ngid = 0\nreverse lookup = no\n" + module).utf8))
+        try tree.directory("module")
+        try tree.directory("module/in")
+        try tree.file("module/file", Array("content\n".utf8))
         let values = OptionSamples.values(row)
-        for spelling in OptionSpelling.all(row) {
+        // Spellings of one option are one option; all of them are tried in the whole matrix.
+        for spelling in OptionSpelling.all(row).prefix(Interop.isFull ? .max : 1) {
             for isPush in [true, false] {
                 cell.runs += 1
-                let options = spelling.words(values.first) + RefusingDaemons.companions(row)
-                let theirs = try talk(.rsync, .rsync, options, isPush, row, daemons)
+                let options = spelling.words(values.first) + Refusals.companions(row)
+                let theirs = try talk(.rsync, .rsync, options, isPush)
                 for (client, server) in [(DaemonClient.dray, DaemonKind.dray), (.rsync, .dray), (.dray, .rsync)] {
-                    let mine = try talk(client, server, options, isPush, row, daemons)
-                    if mine != theirs {
+                    let mine = try talk(client, server, options, isPush)
+                    if !Self.agree(mine, theirs) {
                         cell.differences.append(
                             "\(client)→\(server) \(options) \(isPush ? "push" : "pull"): \(mine) instead of \(theirs)")
                     }
@@ -194,42 +204,31 @@ final class OptionCoverage {
         return cell
     }
 
+    /// rsync loses the code when its connection is reset before it has read all: then the daemon's text counts.
+    private static func agree(_ mine: [String], _ theirs: [String]) -> Bool {
+        let isReset = (mine + theirs).contains { $0.contains("Connection reset") }
+        if !isReset { return mine == theirs }
+        func text(_ lines: [String]) -> [String] {
+            lines.filter { !$0.hasPrefix("code") && !$0.hasPrefix("rsync error") && !$0.contains("Connection reset") }
+        }
+        return text(mine) == text(theirs)
+    }
+
     private func talk(
-        _ client: DaemonClient, _ server: DaemonKind, _ options: [String], _ isPush: Bool, _ row: OptionRow,
-        _ daemons: RefusingDaemons
+        _ client: DaemonClient, _ server: DaemonKind, _ options: [String], _ isPush: Bool
     ) throws -> [String] {
         try prepare()
-        let place = daemons.url(server, row) + (isPush ? "/in/" : "/file")
-        let operands = isPush ? ["src/file", place] : [place, "dst/"]
-        let result = try run([client.program] + options + operands, in: work, seconds: 20)
+        let operands = isPush ? ["src/file", "rsync://host/refusing/in/"] : ["rsync://host/refusing/file", "dst/"]
+        let program = server == .dray ? DrayPrograms.dray : PeerRsync.path!
+        let connect = ["RSYNC_CONNECT_PROG": "\(program) --daemon --config=\(scratch.path)/conf"]
+        let result = try run([client.program] + options + operands, in: work, environment: connect, seconds: 20)
         let errors = Self.comparable(result.errors, client.program).filter { !$0.contains("connection unexpectedly") }
         return ["code \(result.exitCode)"] + errors
     }
 }
 
-/// A daemon of each program with a module for every option that refuses just that option.
-final class RefusingDaemons {
-    private let lab = DaemonLab()
-    private let urls: [DaemonKind: LabDaemon]
-
-    init() {
-        let directory = lab.make("module")
-        _ = lab.make("module/in")
-        lab.write("module/file", "content\n")
-        let modules = OptionTable.transfer.map { row in
-            let name = row.names.first ?? String(Unicode.Scalar(row.short!))
-            return "[\(Self.module(row))]\npath = \(directory)\nread only = no\nrefuse options = \(name)\n"
-        }
-        let text = "use chroot = no\nuid = 0\ngid = 0\nreverse lookup = no\n" + modules.joined(separator: "\n")
-        urls = [.rsync: lab.daemon(.rsync, text), .dray: lab.daemon(.dray, text)]
-    }
-
-    private static func module(_ row: OptionRow) -> String { "m\(row.id.rawValue)" }
-
-    func url(_ kind: DaemonKind, _ row: OptionRow) -> String {
-        "rsync://127.0.0.1:\(urls[kind]!.port)/\(Self.module(row))"
-    }
-
+/// What refusals need.
+enum Refusals {
     /// Options that no daemon can refuse, because it never sees them or could not work without them.
     static func exemption(_ row: OptionRow) -> String? {
         switch row.id {

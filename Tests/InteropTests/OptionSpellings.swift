@@ -51,12 +51,11 @@ enum OptionEvidence {
 
     /// Tests that have a function of their own, by the option that they are about.
     static let functions: [OptionID: String] = [
-        .bwlimit: "bandwidthLimitSlowsATransfer", .contimeout: "connectTimeoutIsCode35",
-        .passwordFile: "passwordFileIsRead", .earlyInput: "earlyInputReachesTheDaemon",
-        .timeout: "silentPeerTimesOut", .iconv: "namesAreConverted", .writeBatch: "batchIsApplied",
-        .readBatch: "batchIsApplied", .onlyWriteBatch: "batchIsApplied", .copyAs: "copyAsSwitchesTheUser",
-        .address: "bindAddressIsUsed", .sockopts: "socketOptionsAreSet", .help: "helpListsEveryOption",
-        .version: "versionTextIsReadable",
+        .bwlimit: "limiterFollowsTheRule", .passwordFile: "passwordFileIsRead",
+        .earlyInput: "earlyInputReachesTheDaemon", .timeout: "silentPeerTimesOut", .iconv: "namesAreConverted",
+        .writeBatch: "everyWriterAndReaderAgrees", .readBatch: "everyWriterAndReaderAgrees",
+        .onlyWriteBatch: "everyWriterAndReaderAgrees", .sockopts: "socketOptionFaultsAreMessages",
+        .help: "helpListsEveryOption", .version: "versionTellsRsyncsCapabilities",
     ]
 
     /// Options that words give.

@@ -253,6 +253,8 @@ extension OptionState {
     // MARK: - Output
 
     private mutating func resolveLevels() {
+        // The forms for people and programs replace rsync's, and the names that come with it.
+        if client.progressBar || client.progressJSON { progress = false }
         for flag in InfoLevels.Flag.allCases {
             var implied = WordLevels<InfoLevels.Flag>.implied(flag, verbosity: options.verbosity)
             if options.statistics && flag == .stats { implied = max(implied, options.verbosity > 1 ? 3 : 2) }

@@ -84,6 +84,8 @@ public struct ClientOptions: Sendable {
     public var tlsPin: Bytes?
     public var retries: Int?
     public var progressBar = false
+    /// Whether `--info=progress2` draws a bar on a terminal.
+    public var barForTotal = false
     public var progressJSON = false
 
     public init() {}
