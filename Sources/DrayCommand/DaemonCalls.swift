@@ -57,7 +57,7 @@ enum DaemonCalls {
         var request = DaemonClientHandshake.Request()
         request.host = remote.host
         request.user = remote.user
-        request.password = .standard(file: command.client.passwordFile)
+        request.password = .standard(file: command.client.passwordFile, who: who(command))
         request.path = remote.path
         // Paths and the `.` before them are the handshake's to send.
         request.arguments = Self.options(of: vector.visible)
@@ -69,7 +69,9 @@ enum DaemonCalls {
         }
         request.protocolVersion = command.options.protocolVersion
         request.showsMotd = command.client.motd
-        if let file = command.client.earlyInput { request.earlyInput = try DaemonClientHandshake.readEarlyInput(file) }
+        if let file = command.client.earlyInput {
+            request.earlyInput = try DaemonClientHandshake.readEarlyInput(file, who: who(command))
+        }
         request.oldArguments = command.options.oldArguments > 0
         request.isRemoteShell = overShell
         if command.options.timeoutSeconds > 0 { request.timeoutSeconds = command.options.timeoutSeconds }

@@ -233,6 +233,8 @@ enum Refusals {
     static func exemption(_ row: OptionRow) -> String? {
         switch row.id {
         case .server, .sender, .daemon, .config, .dparam, .detach, .help, .version: "not the client's to give"
+        // rsync lets them pass; a rule that the operator has written counts here.
+        case .ignoreMissingArgs, .deleteMissingArgs: "stricter than rsync, which overlooks the rule"
         case .rsh, .rsyncPath, .address, .port, .readBatch: "chooses another connection"
         default: nil
         }

@@ -44,7 +44,8 @@ struct OptionRow: Sendable {
     var description: String {
         guard let short else { return "--" + names[0] }
         let letter = String(Unicode.Scalar(short))
-        return names.isEmpty ? "-" + letter : "--\(names[0]) (-\(letter))"
+        // Compatibility: rsync has no long name to print either.
+        return "--\(names.first ?? "(null)") (-\(letter))"
     }
 }
 
@@ -184,7 +185,7 @@ enum OptionTable {
     ]
 
     private static let deletion: [OptionRow] = [
-        on(.deleteDuring, "del delete-during", "delete extra files during the transfer"),
+        on(.deleteDuring, "delete-during del", "delete extra files during the transfer"),
         on(.delete, "delete", "delete extra files at the destination"),
         on(.deleteBefore, "delete-before", "delete before the transfer"),
         on(.deleteDelay, "delete-delay", "find during, delete after the transfer"),
