@@ -61,6 +61,7 @@ enum DaemonCalls {
         request.path = remote.path
         // Paths and the `.` before them are the handshake's to send.
         request.arguments = Self.options(of: vector.visible)
+        request.showsArguments = command.options.debug[.cmd] >= 1
         if let secluded = vector.secluded { request.secludedArguments = Self.options(of: secluded) }
         request.paths = paths
         if request.secludedArguments != nil, let conversion = try RsyncCommand.conversion(command) {

@@ -159,7 +159,9 @@ struct RsyncCommand {
     /// Prints the closing line that the engine leaves to the command (a run that ended, but not cleanly).
     func finishClient(_ code: ExitCode, _ command: ParsedCommand, _ sink: TerminalSink) {
         if code != .ok && !sink.hasErrorLine {
-            let role: RoleName = command.options.amSender ? .sender : .generator
+            // A receiver splits in two when it has got something.
+            let role: RoleName =
+                command.options.amSender ? .sender : sink.hasEntries ? .generator : .unsplitReceiver
             sink.handle(.message(.error, Reporter.errorLine(code, role: role) + [0x0a]))
         }
         if code != .ok { onLastError(sink.lastError) }
@@ -229,6 +231,9 @@ struct RsyncCommand {
             family: command.client.family.transport, rsyncPath: command.client.rsyncPath,
             serverArguments: vector.visible)
         if command.options.debug[.cmd] > 0 { sink.handle(.message(.info, Self.commandLine(words))) }
+        if command.options.debug[.cmd] > 1 {
+            sink.handle(.message(.info, Self.commandDetails(remote, paths[0], words)))
+        }
         let (channel, child) = try RemoteShell.spawn(arguments: words, who: isPush ? .sender : .unsplitReceiver)
         if let bytes = vector.secludedBytes(try Self.conversion(command)) { try? channel.write(bytes) }
         let code = try runSession(command, operands, channel, SessionEnvironment(), sink, signals)
@@ -280,6 +285,13 @@ struct RsyncCommand {
 
     static func shellWords(_ client: ClientOptions) throws(TransferFailure) -> [Bytes] {
         try RemoteShell.split(client.rsh ?? environmentValue("RSYNC_RSH") ?? Bytes("ssh"))
+    }
+
+    private static func commandDetails(_ remote: RemoteOperand, _ path: Bytes, _ words: [Bytes]) -> Bytes {
+        var text = Bytes("cmd=<NULL> machine=") + remote.host + Bytes(" user=") + (remote.user ?? Bytes("<NULL>"))
+        text += Bytes(" path=") + path + [0x0a]
+        for (index, word) in words.enumerated() { text += Bytes(text: "cmd[\(index)]=") + word + [0x20] }
+        return text + [0x0a]
     }
 
     private static func commandLine(_ words: [Bytes]) -> Bytes {

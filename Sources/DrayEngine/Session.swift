@@ -144,6 +144,10 @@ public final class Session: @unchecked Sendable {
         }
         protocolVersion = min(advertisedVersion(own), remoteVersion)
         try checkProtocolVersion()
+        if options.debug[.proto] >= 1 {
+            let side = options.amServer ? "Server" : "Client"
+            reporter.info("(\(side)) Protocol versions: remote=\(remoteVersion), negotiated=\(protocolVersion)")
+        }
     }
 
     /// Sends our version and reads the peer's. What a peer said before it left explains more than the failed write.

@@ -59,7 +59,9 @@ struct DifferentialLine: Sendable, CustomStringConvertible {
         isUnprivileged = unprivileged
     }
 
-    var description: String { script + (start == .absent ? "" : " (\(start))") }
+    var description: String {
+        script + (start == .absent ? "" : " (\(start))") + (isTraced ? " (traced)" : "")
+    }
 
     /// Whether two programs talk: then each of them is Dray once.
     var hasPeer: Bool { script.contains("host:") || script.contains("::") || script.contains("rsync://") }

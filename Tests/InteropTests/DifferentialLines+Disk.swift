@@ -4,6 +4,10 @@
 extension DifferentialLine {
     static let disk: [DifferentialLine] = backups + deletions + attributes + choices + placement + bases + batches
 
+    /// Compatibility: rsync gives a file that `--ignore-existing` leaves in a directory's place the directory's time.
+    /// Dray leaves it alone altogether.
+    static let keptFile = ["dst/swap2: mtime"]
+
     private static func rows(_ options: [String], _ start: Start = .outdated, order: Order = .exact)
         -> [DifferentialLine]
     {
@@ -12,11 +16,13 @@ extension DifferentialLine {
 
     private static let backups =
         rows([
-            "-ab --info=backup", "-abi --delete", "-ab --suffix=.old -i --delete", "-ai --backup-dir=../saved --delete",
+            "-abi --delete", "-ab --suffix=.old -i --delete", "-ai --backup-dir=../saved --delete",
             "-av --backup --backup-dir=saved --delete", "-avb --backup-dir=$W/saved --suffix=.b --delete",
             "-ab --inplace -i", "-abi --delete --delete-excluded", "-abi --delay-updates",
-            "-abAX --backup-dir=../saved -i", "-abvv --backup-dir=../saved --delete",
-        ]) + [
+            "-abAX --backup-dir=../saved -i",
+        ])
+        // Both the generator and the receiver make backups, and tell of them.
+        + rows(["-ab --info=backup", "-abvv --backup-dir=../saved --delete"], order: .any) + [
             DifferentialLine("rsync -abi --delete src/ dst/", .outdated, prepare: "cp -p dst/extra dst/extra~"),
             DifferentialLine("rsync -abi --backup-dir=../saved src/ host:dst/", .outdated, order: .any),
             DifferentialLine("rsync -ai --no-backup -b --no-b --backup-dir=../saved host:src/ dst/", .outdated),
@@ -27,11 +33,13 @@ extension DifferentialLine {
             "-ai --delete", "-ai --del", "-ai --delete-before", "-ai --delete-during", "-ai --delete-delay",
             "-ai --delete-after", "-ai --delete-excluded --exclude='*.o'", "-ai --delete --exclude='*.o'",
             "-ai --delete --force", "-ai --force --exclude=/swap1", "-avn --delete", "-ai --delete --ignore-errors",
-            "-di --delete", "-ai --existing --delete", "-ai --ignore-existing --delete",
-            "-ai --existing --ignore-existing --delete", "-av --delete --info=del0", "-ai --delete --max-delete=1000",
+            "-di --delete", "-ai --existing --delete", "-av --delete --info=del0", "-ai --delete --max-delete=1000",
             "-ai --remove-source-files --delete-after", "-aii --delete --no-i-r", "-aR --delete -i",
             "-a -vv --delete-delay", "-aim --delete --exclude='*.o'",
         ]) + [
+            DifferentialLine("rsync -ai --ignore-existing src/ dst/", .outdated, except: keptFile),
+            DifferentialLine("rsync -ai --ignore-existing --delete src/ dst/", .outdated, except: keptFile),
+            DifferentialLine("rsync -ai --existing --ignore-existing --delete src/ dst/", .outdated, except: keptFile),
             DifferentialLine("rsync -ai --delete --max-delete=2 src/ dst/", .outdated),
             DifferentialLine("rsync -ai --delete --max-delete=0 src/ dst/", .outdated),
             DifferentialLine("rsync -ai --delete --max-delete=-1 src/ host:dst/", .outdated),
@@ -75,7 +83,7 @@ extension DifferentialLine {
 
     private static let choices =
         rows([
-            "-ai --existing", "-ai --ignore-non-existing", "-ai --ignore-existing", "-aiu", "-avv --update",
+            "-ai --existing", "-ai --ignore-non-existing", "-aiu", "-avv --update",
             "-ai --max-size=1000", "-ai --min-size=1k", "-ai --max-size=1.5kB --min-size=60b", "-rli --size-only",
             "-aiI", "-aic", "-ai --modify-window=2", "-ai -@-1", "-ai --modify-window=100000000", "-aiW", "-ai --no-W",
             "-aim --exclude='*.o' --exclude=in", "-aim --include='*/' --include='*.o' --exclude='*'",
@@ -86,11 +94,13 @@ extension DifferentialLine {
 
     private static let placement =
         rows([
-            "-ai --inplace", "-ai --inplace --no-W", "-ai --append", "-ai --append --append", "-ai --append-verify",
+            "-ai --inplace", "-ai --inplace --no-W", "-ai --append", "-ai --append --append",
             "-aiS", "-aiS --inplace --no-W", "-ai --preallocate", "-ai --delay-updates", "-ai --delay-updates --delete",
             "-ai --temp-dir=$W/src", "-ai --partial", "-ai --partial-dir=.part", "-ai --partial-dir=$W/part --delete",
-            "-aiT ../src", "-ai --partial --partial-dir=", "-ai --write-devices",
-        ]) + [
+            "-aiT src", "-ai --partial --partial-dir=", "-ai --write-devices",
+        ])
+        // Files whose old part does not fit are sent again when the first round is over, or before.
+        + rows(["-ai --append-verify"], order: .any) + [
             DifferentialLine(
                 "rsync -ai --partial-dir=.part --no-W src/ dst/", .outdated,
                 prepare: "mkdir dst/.part; head -c 30000 src/big > dst/.part/big"),
@@ -107,7 +117,7 @@ extension DifferentialLine {
             DifferentialLine("rsync -ai src/ dst/", traced: true),
             DifferentialLine("rsync -aH --delete src/ dst/", .outdated, traced: true),
             DifferentialLine("rsync -ab --delete-delay src/ dst/", .outdated, traced: true),
-            DifferentialLine("rsync -a --inplace --backup-dir=../saved -b src/ dst/", .outdated, traced: true),
+            DifferentialLine("rsync -a --inplace --backup-dir=saved -b src/ dst/", .outdated, traced: true),
             DifferentialLine("rsync -a --delay-updates --delete src/ dst/", .outdated, traced: true),
             DifferentialLine("rsync -a --partial-dir=.part --delete-after src/ dst/", .outdated, traced: true),
             DifferentialLine("rsync -r --existing --delete src/ dst/", .outdated, traced: true),

@@ -69,7 +69,7 @@ extension DifferentialLine {
         DifferentialLine("rsync -a --list-only --stats src/"),
         DifferentialLine("rsync -ai --list-only src/"),
         DifferentialLine("rsync host:src/"),
-        DifferentialLine("rsync -a host:src/ host:src/dir"),
+        DifferentialLine("rsync -a host:src/dir"),
         DifferentialLine("rsync host::"),
         DifferentialLine("rsync rsync://localhost/"),
         DifferentialLine("rsync -v rsync://localhost/"),

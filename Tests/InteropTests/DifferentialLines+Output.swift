@@ -28,7 +28,7 @@ extension DifferentialLine {
         DifferentialLine("rsync -avv --exclude='*.o' --delete src/ dst/", .outdated),
         DifferentialLine("rsync -avv --max-size=1000 --min-size=60 -u src/ dst/", .outdated),
         DifferentialLine("rsync -avv --existing src/ dst/", .outdated),
-        DifferentialLine("rsync -avv --ignore-existing src/ dst/", .outdated),
+        DifferentialLine("rsync -avv --ignore-existing src/ dst/", .outdated, except: DifferentialLine.keptFile),
         DifferentialLine("rsync -av --no-i-r src/ dst/", .outdated),
         DifferentialLine("rsync -avv --no-i-r src/ dst/", .outdated),
         DifferentialLine("rsync -av --no-i-r host:src/ dst/", .outdated),
@@ -90,7 +90,8 @@ extension DifferentialLine {
         DifferentialLine("rsync -an --progress src/ dst/"),
         DifferentialLine("rsync -a --info=progress2 src/ dst/"),
         DifferentialLine("rsync -a --info=progress2 --no-i-r src/ dst/", .outdated),
-        DifferentialLine("rsync -a --info=progress2 src/ host:dst/", .outdated),
+        // When a list counts as finished, and is shown, is a matter of timing where another process generates.
+        DifferentialLine("rsync -a --info=progress2 src/ host:dst/", .outdated, order: .ignored),
         DifferentialLine("rsync -a --info=progress2 host:src/ dst/", .outdated),
         DifferentialLine("rsync -av --info=progress2 src/ dst/", .outdated),
         DifferentialLine("rsync -a --info=progress2,name1 src/ dst/", .outdated),
@@ -147,14 +148,17 @@ extension DifferentialLine {
         ].map {
             DifferentialLine(
                 "rsync -rlptb --delete -u --safe-links --info=\($0) src/ dst/", .outdated,
-                order: $0.hasPrefix("all") ? .any : .exact)
+                // With progress, messages break the line wherever they overtake it.
+                order: $0.hasPrefix("all")
+                    ? .any : $0 == "progress2" ? .ignored : $0.hasPrefix("backup") ? .any : .exact)
         } + [
             DifferentialLine("rsync --info=help"),
             DifferentialLine("rsync --debug=help"),
             DifferentialLine("rsync -av --info=name0 src/ dst/", .outdated),
             DifferentialLine("rsync -av --info=flist0,stats0 src/ dst/", .outdated),
             DifferentialLine("rsync -a --info=skip --existing src/ dst/", .outdated),
-            DifferentialLine("rsync -a --info=skip2 --ignore-existing src/ dst/", .outdated),
+            DifferentialLine(
+                "rsync -a --info=skip2 --ignore-existing src/ dst/", .outdated, except: DifferentialLine.keptFile),
             DifferentialLine("rsync -a --info=remove --remove-source-files src/ dst/", order: .any),
             DifferentialLine("rsync -a --info=name2 src/ host:dst/", .outdated),
             DifferentialLine("rsync -a --info=name2,del,skip host:src/ dst/", .outdated),

@@ -98,9 +98,10 @@ final class DifferentialRunner {
         var words = ["/bin/sh", "-c", line.script]
         if line.isUnprivileged { words = ["/usr/bin/setpriv", "--reuid=1", "--regid=1", "--clear-groups"] + words }
         let trace = scratch.path + "/trace"
-        if line.isTraced { words = DifferentialTrace.words(trace) + words }
+        let isTraced = line.isTraced && DifferentialTrace.isPermitted
+        if isTraced { words = DifferentialTrace.words(trace) + words }
         let result = try DrayTestSupport.run(words, in: work, environment: environment, seconds: 30)
-        let effects = line.isTraced ? DifferentialTrace.effects(trace, below: work) : [:]
+        let effects = isTraced ? DifferentialTrace.effects(trace, below: work) : [:]
         return Outcome(
             result: result, tree: TreeSnapshot(work), effects: effects, startedAt: startedAt,
             output: DifferentialText.lines(DifferentialText.masked(result.output), of: line),

@@ -13,7 +13,7 @@ extension Interop {
                 given ?? ownTable ?? DifferentialLine.operands + DifferentialLine.output + DifferentialLine.disk
                 + DifferentialLine.filters + DifferentialLine.failures + DifferentialLine.optionEffects
             guard let text = getenv("DRAY_LINES").map({ String(cString: $0) }) else { return all }
-            return all.filter { $0.script.contains(text) }
+            return all.filter { $0.description.contains(text) }
         }()
 
         @Test(arguments: lines)

@@ -21,6 +21,9 @@ enum DifferentialText {
         (#" +[0-9.]+[kMG]B/s +[0-9?:]+"#, " RATE TIME"),
         (#"File list (generation|transfer) time: [0-9.]+ seconds"#, "File list $1 time: TIME seconds"),
         (#"connection unexpectedly closed \([0-9]+ bytes received so far\)"#, "connection unexpectedly closed"),
+        // Whole-transfer progress is shown again when a list is done, which is a matter of timing.
+        (#"\) +(\r|\n)"#, ")$1"),
+        (#"(\(xfr#([0-9]+), [^)]*\))(?:\r[^\r\n]*\(xfr#\2, [^)]*\))+"#, "$1"),
         // Random parts of the names of temporary files.
         (#"(\.[^/"]+)\.[A-Za-z0-9]{6}""#, "$1.RANDOM\""),
     ]
@@ -62,12 +65,16 @@ enum DifferentialText {
         }
     }
 
-    private static func isMessage(_ line: String) -> Bool {
-        messageStarts.contains { line.hasPrefix($0) } || messageEnds.contains { line.hasSuffix($0) }
+    private static func isMessage(_ text: String) -> Bool {
+        let line = text.hasPrefix("NOW [PID] ") ? text.dropFirst(10) : text[...]
+        // Of all trees only this item differs in nothing but its mode: the generator names it at level 2.
+        return line == "run.sh" || messageStarts.contains { line.hasPrefix($0) }
+            || messageEnds.contains { line.hasSuffix($0) }
     }
 
     private static let messageStarts = [
-        "skipping ", "*deleting ", "deleting ", "cannot delete ", "not creating new ", "backed up ", "ignoring unsafe ",
+        "skipping ", "*deleting ", "del. ", "deleting ", "cannot delete ", "not creating new ", "backed up ",
+        "ignoring unsafe ",
         "WARNING: ", "sender removed ", "[generator] protecting ",
     ]
     private static let messageEnds = [

@@ -27,6 +27,7 @@ public final class TerminalSink: TransferEventSink {
         var lastError: Bytes = []
         var headerPrinted = false
         var hasErrorLine = false
+        var hasEntries = true
     }
 
     private let options: TransferOptions
@@ -36,6 +37,8 @@ public final class TerminalSink: TransferEventSink {
     private let format: ItemFormat?
     private let logFormat: ItemFormat?
     private let log: LogFile?
+    /// Changes of attributes alone are told, on the screen and in the log.
+    private let showsAttributes: Bool
     private let itemContext: ItemFormat.Context
     private let buffering: OutputBuffering
     private let state: Monitor<State>
@@ -54,6 +57,7 @@ public final class TerminalSink: TransferEventSink {
             charset = OutputEscaping.localeCharset()
         }
         format = options.amServer ? nil : client.outFormat.map(ItemFormat.init)
+        showsAttributes = client.outFormat.map { ItemFormat($0).showsItemize } ?? false
         logFormat = client.logFile == nil ? nil : client.logFormat.map(ItemFormat.init)
         var context = ItemFormat.Context()
         context.setsTimes = options.times
@@ -111,6 +115,9 @@ public final class TerminalSink: TransferEventSink {
     /// Whether the closing `rsync error:` line was printed.
     public var hasErrorLine: Bool { state.withLock { $0.hasErrorLine } }
 
+    /// Whether there was anything to transfer, as far as the statistics have told.
+    public var hasEntries: Bool { state.withLock { $0.hasEntries } }
+
     // MARK: - Events
 
     public func handle(_ event: TransferEvent) {
@@ -122,11 +129,11 @@ public final class TerminalSink: TransferEventSink {
             case .fileListProgress(let count): listProgress(count, &state)
             case .fileListFinished(let count): listFinished(count, &state)
             case .createdDirectory(let path):
-                if options.info[.name] > 0 || format?.showsItemize == true {
+                if options.info[.name] > 0 || showsAttributes {
                     info(Bytes("created directory ") + path + [0x0a], &state)
                 }
             case .createdPath(let count, let path):
-                if options.info[.name] > 0 || format?.showsItemize == true {
+                if options.info[.name] > 0 || showsAttributes {
                     let word = count == 1 ? "directory" : "directories"
                     info(Bytes(text: "created \(count) \(word) for ") + path + [0x0a], &state)
                 }
@@ -288,6 +295,7 @@ public final class TerminalSink: TransferEventSink {
             // The name has to be there before the transfer takes its time.
             if before && buffering != .block { flush(&state) }
         }
+        if options.dryRun && report.flags.contains(.transfer) { return }
         if let logFormat, isDue(logFormat, report, before), isShown(report, logFormat) {
             log?.write(logFormat.line(report, itemContext))
         }
@@ -301,7 +309,7 @@ public final class TerminalSink: TransferEventSink {
     private func isShown(_ report: ItemReport, _ format: ItemFormat) -> Bool {
         if report.flags.isSignificant {
             // Names alone tell of data and of what was made; other changes only where the format says what they are.
-            if format.showsItemize || report.isDirectory || !report.flags.isDisjoint(with: [.transfer, .localChange]) {
+            if showsAttributes || report.isDirectory || !report.flags.isDisjoint(with: [.transfer, .localChange]) {
                 return true
             }
         }
@@ -348,6 +356,7 @@ public final class TerminalSink: TransferEventSink {
                         + "total size \(statistics.totalSize)"))
             return
         }
+        state.hasEntries = statistics.files.total > 0
         let level = options.humanReadable
         if options.info[.stats] > 1 {
             info(Bytes("\n"), &state)

@@ -108,6 +108,8 @@ public enum DaemonClientHandshake {
         public var path: Bytes = []
         /// Server vector from `--server` on, shell-escaped as for a remote shell, without the `.`.
         public var arguments: [Bytes] = []
+        /// The words that are sent are printed too (`--debug=cmd`).
+        public var showsArguments = false
         /// Path operands with their module name.
         public var paths: [Bytes] = []
         /// Set for `-s`: `arguments` holds the visible part, these and `paths` go out as the second list, unescaped.
@@ -206,7 +208,11 @@ public enum DaemonClientHandshake {
                 print(line + Bytes("\n"))
             }
         }
-        sendArguments(request, module, version, lines)
+        let sent = sendArguments(request, module, version, lines)
+        if request.showsArguments {
+            let words = sent.reduce(into: Bytes()) { $0 += $1 + [0x20] }
+            print(Bytes("sending daemon args: ") + words + Bytes(text: " (\(sent.count) args)\n"))
+        }
         let remote =
             greeting.version < request.protocolVersion || greeting.subprotocol != 0 ? version : greeting.version
         return .connected(remoteVersion: remote)
@@ -251,7 +257,10 @@ public enum DaemonClientHandshake {
 
     // MARK: - Arguments
 
-    private static func sendArguments(_ request: Request, _ module: Bytes, _ version: Int32, _ lines: HandshakeLines) {
+    /// - Returns: the words that every daemon can see.
+    private static func sendArguments(
+        _ request: Request, _ module: Bytes, _ version: Int32, _ lines: HandshakeLines
+    ) -> [Bytes] {
         let end: UInt8 = version >= 30 ? 0 : 0x0a
         var message: Bytes = []
         let paths = request.paths.map { protectedPath($0, module, request) }
@@ -266,6 +275,7 @@ public enum DaemonClientHandshake {
             message.append(0)
         }
         lines.write(message)
+        return visible.filter { !$0.isEmpty }
     }
 
     /// A path so that the daemon takes it for one path and for no option.

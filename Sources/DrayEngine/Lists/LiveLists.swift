@@ -33,7 +33,6 @@ final class DirectoryTable: @unchecked Sendable {
     func addDirectories(of segment: FileSegment, parent: Int32) throws(TransferFailure) -> Range<Int> {
         let start = nodes.count
         segment.firstDirectory = Int32(start)
-        var previous: Int32 = -1
         for position in 0..<segment.count {
             let source = segment.indexedEntry(position).pointee
             guard segment.isDirectory(source) else { continue }
@@ -53,7 +52,11 @@ final class DirectoryTable: @unchecked Sendable {
                 path = full.withUnsafeBytes { paths.intern($0, root: root) }
             }
             guard let path else { throw TransferFailure(.outOfMemory) }
-            let index = Int32(nodes.append(Node(path: path, parent: parent)))
+            _ = nodes.append(Node(path: path, parent: parent))
+        }
+        // Numbers follow the order in which directories travel; their lists come in sorted order all the same.
+        var previous: Int32 = -1
+        for index in segment.directoryIndices() {
             if previous >= 0 {
                 nodes.pointer(Int(previous)).pointee.nextSibling = index
             } else if parent >= 0 {

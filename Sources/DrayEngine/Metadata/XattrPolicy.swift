@@ -53,6 +53,7 @@ final class XattrPolicy {
     /// The name that a received attribute gets; nil if it cannot be stored.
     func localName(_ name: Bytes) -> Bytes? {
         if !copiesOwn && Self.isReserved(name) { return nil }
+        if let rules, rules.decision(xattr: name, side: side) < 0 { return nil }
         if isFake && FakeSuper.isOwn(name) { return nil }
         // Compatibility: root takes what it is given; only a sender with rules of its own sends `system.` at all.
         if isRoot { return name }

@@ -384,6 +384,9 @@ final class Destination: @unchecked Sendable {
         var status = FileStatus()
         if let backup = options.backupDirectory, root >= 0 {
             let code = backup.withCString { FileSystem.status(root, $0, follow: true, &status) }
+            if options.info[.backup] >= 1 {
+                session.reporter.info(Bytes(code == ENOENT ? "(new) backup_dir is " : "backup_dir is ") + backup)
+            }
             if code == 0 && !status.isDirectory {
                 throw session.fail(.syntax, "The backup-dir is not a directory: \(backup.displayText)")
             }
@@ -421,7 +424,7 @@ final class Destination: @unchecked Sendable {
     private func announce(_ event: TransferEvent, _ words: Bytes) {
         if !options.amServer {
             session.reporter.event(event)
-        } else if options.info[.name] > 0 || options.logsItems {
+        } else if options.info[.name] > 0 || options.itemize > 0 {
             session.reporter.info(words)
         }
     }

@@ -63,7 +63,7 @@ extension Generator {
         let descriptor = path.withCString { ConfinedPath.openDirectory(destination.root, $0) }
         if descriptor < 0 {
             // A file that --ignore-existing has left in a directory's place.
-            if descriptor == -ENOTDIR {
+            if descriptor == -ENOTDIR && options.ignoreExisting {
                 session.reporter.systemError(
                     .generator, Bytes("opendir ") + session.fullName(path) + Bytes(" failed"), ENOTDIR, level: .error)
             }

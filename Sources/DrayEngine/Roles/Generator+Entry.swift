@@ -88,6 +88,7 @@ extension Generator {
                 let detail = options.info[.skip] > 1 ? howItExists(list, entry.pointee, parent, status) : ""
                 session.reporter.info(list.path(entry.pointee) + Bytes(text: " exists" + detail))
             }
+            if type == FileType.directory { try deleteDuring(list, entry.pointee) }
             return try skipHardLink(ndx, list, entry.pointee)
         }
         if type == FileType.directory {
@@ -240,7 +241,7 @@ extension Generator {
             record.flags.insert(.xnameFollows)
             record.xname = xname
         }
-        if options.info[.name] >= 2 { sayUpToDate(ndx, flags) }
+        if options.info[.name] >= 2 { sayUpToDate(ndx, record.flags) }
         if flags.isSignificant || options.info[.name] >= 2 || options.itemize > 1 || xname?.isEmpty == false {
             record.flags.remove([.missingData, .deleted, .matched])
             try record.write(ndx, to: writer)

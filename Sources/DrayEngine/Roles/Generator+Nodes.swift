@@ -14,7 +14,7 @@ extension Generator {
         var status = before
         let target = Bytes(list.linkTarget(entry))
         if options.safeLinks && SymlinkSafety.isUnsafe(target: target, at: list.path(entry)) {
-            if options.info[.symsafe] >= 1 || options.info[.name] >= 1 {
+            if options.info[.name] >= 1 {
                 session.reporter.info(
                     Bytes("ignoring unsafe symlink \"") + list.path(entry) + Bytes("\" -> \"") + target + Bytes("\""))
             }

@@ -224,11 +224,7 @@ final class Receiver {
         var item = list.report(
             entry, flags: record.flags, xname: record.xname, sending: false, protocolVersion: session.protocolVersion)
         item.dataBytes = data
-        if options.checksum {
-            item.checksum = Bytes(list.checksum(entry))
-        } else if !before && data > 0 {
-            item.checksum = lastSum
-        }
+        item.checksum = session.shownChecksum(list, entry, transferred: !before && data > 0 ? lastSum : nil)
         session.reporter.event(.item(item, before: before))
     }
 

@@ -124,3 +124,16 @@ extension FileSegment {
             flags: flags, xname: xname, sending: sending)
     }
 }
+
+extension Session {
+    /// What `%C` shows of a file: its sum in the list, else that of its transfer.
+    func shownChecksum(_ list: FileSegment, _ entry: FileEntry, transferred: Bytes?) -> Bytes {
+        guard list.mode(entry) & FileType.mask == FileType.regular else { return [] }
+        let sum = options.checksum ? Bytes(list.checksum(entry)) : transferred ?? []
+        switch options.checksum ? fileChecksum : transferChecksum {
+        // These are numbers, which travel with the lowest byte first.
+        case .xxh64, .xxh3, .xxh128: return sum.reversed()
+        default: return sum
+        }
+    }
+}

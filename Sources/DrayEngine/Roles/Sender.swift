@@ -224,11 +224,7 @@ final class Sender {
             entry, flags: record.flags, xname: record.xname, sending: true, protocolVersion: session.protocolVersion)
         item.dataBytes = data
         item.checksumBytes = sums
-        if options.checksum {
-            item.checksum = Bytes(list.checksum(entry))
-        } else if !before && data > 0 {
-            item.checksum = lastSum
-        }
+        item.checksum = session.shownChecksum(list, entry, transferred: !before && data > 0 ? lastSum : nil)
         if entry.directory < walk.paths.count {
             item.sourceDirectory = walk.roots[Int(walk.paths.root(entry.directory))].display
         }
