@@ -105,7 +105,7 @@ let package = Package(
         tests("DrayCommandTests", ["DrayCore", "DrayWire", "DrayCommand"]),
         tests("DrayMigrateTests", ["DrayMigrate"]),
         tests("DrayTests", ["Dray"]),
-        tests("InteropTests", ["DrayCore", "DrayWire"]),
+        tests("InteropTests", ["DrayCore", "DrayWire", "DrayCommand"]),
     ],
     swiftLanguageModes: [.v6]
 )

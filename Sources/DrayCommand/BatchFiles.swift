@@ -73,16 +73,15 @@ extension RsyncCommand {
     /// `--read-batch`: applies a batch file to the last operand.
     func runReplay(_ parsed: ParsedCommand) throws(TransferFailure) -> ExitCode {
         var command = parsed
-        guard let path = command.client.readBatch, let destination = command.operands.last else {
-            throw TransferFailure(.syntax, role: .unsplitReceiver)
-        }
+        guard let path = command.client.readBatch else { throw TransferFailure(.syntax, role: .unsplitReceiver) }
+        let descriptor = try BatchFiles.open(path)
+        defer { if descriptor != STDIN_FILENO { close(descriptor) } }
+        guard let destination = command.operands.last else { throw TransferFailure(.syntax, role: .unsplitReceiver) }
         if RemoteOperand(destination) != nil {
             throw TransferFailure(
                 .syntax, "remote destination is not allowed with --read-batch", role: .unsplitReceiver)
         }
         command.options.amSender = false
-        let descriptor = try BatchFiles.open(path)
-        defer { if descriptor != STDIN_FILENO { close(descriptor) } }
         let sink = makeSink(command)
         defer { sink.finish() }
         let signals = SignalWatch()

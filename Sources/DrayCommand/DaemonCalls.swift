@@ -57,7 +57,7 @@ enum DaemonCalls {
         var request = DaemonClientHandshake.Request()
         request.host = remote.host
         request.user = remote.user
-        request.password = .standard(file: command.client.passwordFile)
+        request.password = .standard(file: command.client.passwordFile, who: who(command))
         request.path = remote.path
         // Paths and the `.` before them are the handshake's to send.
         request.arguments = Self.options(of: vector.visible)
@@ -70,7 +70,9 @@ enum DaemonCalls {
         }
         request.protocolVersion = command.options.protocolVersion
         request.showsMotd = command.client.motd
-        if let file = command.client.earlyInput { request.earlyInput = try DaemonClientHandshake.readEarlyInput(file) }
+        if let file = command.client.earlyInput {
+            request.earlyInput = try DaemonClientHandshake.readEarlyInput(file, who: who(command))
+        }
         request.oldArguments = command.options.oldArguments > 0
         request.isRemoteShell = overShell
         if command.options.timeoutSeconds > 0 { request.timeoutSeconds = command.options.timeoutSeconds }
@@ -85,6 +87,10 @@ enum DaemonCalls {
 
     // MARK: - Connections
 
+    private static func who(_ command: ParsedCommand) -> RoleName {
+        command.options.amSender ? .sender : .unsplitReceiver
+    }
+
     private static func connect(
         _ command: ParsedCommand, _ remote: RemoteOperand, _ sink: TerminalSink
     ) throws(TransferFailure) -> (any ByteChannel, ChildProcess?) {
@@ -95,7 +101,8 @@ enum DaemonCalls {
                 family: client.family.transport, rsyncPath: client.rsyncPath, daemonOverShell: true, serverArguments: []
             )
             let (channel, child) = try RemoteShell.spawn(
-                arguments: words, environment: [Bytes(text: "RSYNC_PORT=\(remote.port)")])
+                arguments: words, environment: [Bytes(text: "RSYNC_PORT=\(remote.port)")],
+                who: who(command))
             return (channel, child)
         }
         let (channel, child) = try connectSocket(command, remote, sink)
@@ -123,14 +130,14 @@ enum DaemonCalls {
                 sink.handle(.message(.info, line))
             }
             let (channel, child) = try RemoteShell.connectProgram(
-                program, host: remote.host, shell: environmentValue("RSYNC_SHELL"))
+                program, host: remote.host, shell: environmentValue("RSYNC_SHELL"), who: who(command))
             return (channel, child)
         }
         let port = remote.port > 0 ? remote.port : (remote.usesTLS ? RemoteOperand.tlsPort : RemoteOperand.daemonPort)
         let channel = try TCPConnector.connect(
             host: remote.host, port: port, family: client.family.transport, bindAddress: client.address,
             timeoutSeconds: max(0, client.contimeout ?? 0),
-            socketOptions: client.sockopts.map { SocketOptions($0) } ?? SocketOptions(),
+            socketOptions: client.sockopts.map { SocketOptions($0) } ?? SocketOptions(), who: who(command),
             proxy: environmentValue("RSYNC_PROXY"), report: { sink.handle(.message(.error, $0 + [0x0a])) })
         return (channel, nil)
     }

@@ -19,7 +19,8 @@ enum DaemonParser {
         let names = row.names.enumerated().map { position, name in
             DrayDaemon.OptionRow(long: Bytes(text: name), letter: position == 0 ? row.short : nil, meaning: meaning)
         }
-        return names + row.negations.map { DrayDaemon.OptionRow(long: Bytes(text: $0), meaning: meaning + 1) }
+        let nameless = DrayDaemon.OptionRow(long: RefusedOptions.nameless, letter: row.short, meaning: meaning)
+        return (names.isEmpty ? [nameless] : names) + row.negations.map { DrayDaemon.OptionRow(long: Bytes(text: $0), meaning: meaning + 1) }
     }
 
     /// Parses a client's option words.
@@ -28,7 +29,10 @@ enum DaemonParser {
             request.refuseOptions, rows: rows, hasCharset: request.hasCharset, log: request.log)
         var context = ParseContext()
         context.fromNetwork = true
-        context.isRefused = { names, _ in names.contains { refused.refuses(Bytes(text: $0)) } }
+        context.isRefused = { names, letter in
+            if names.isEmpty { return letter.map { refused.refuses(letter: $0) } ?? false }
+            return names.contains { refused.refuses(Bytes(text: $0)) }
+        }
         var parser = OptionParser(context)
         do throws(TransferFailure) {
             var words = request.arguments

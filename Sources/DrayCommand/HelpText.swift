@@ -13,10 +13,10 @@ enum VersionText {
         ("socketpairs", "socketpairs", "true"), ("symlinks", "symlinks", "true"), ("symtimes", "symtimes", "true"),
         ("hardlinks", "hardlinks", "true"), ("hardlink-specials", "hardlink_specials", "true"),
         ("hardlink-symlinks", "hardlink_symlinks", "true"), ("IPv6", "IPv6", "true"), ("atimes", "atimes", "true"),
-        ("no batchfiles", "batchfiles", "false"), ("inplace", "inplace", "true"), ("append", "append", "true"),
-        ("no ACLs", "ACLs", "false"), ("no xattrs", "xattrs", "false"),
-        ("optional secluded-args", "secluded_args", "\"optional\""), ("no iconv", "iconv", "false"),
-        ("prealloc", "prealloc", "true"), ("no stop-at", "stop_at", "false"), ("no crtimes", "crtimes", "false"),
+        ("batchfiles", "batchfiles", "true"), ("inplace", "inplace", "true"), ("append", "append", "true"),
+        ("ACLs", "ACLs", "true"), ("ACL-at", "ACL_at", "true"), ("xattrs", "xattrs", "true"),
+        ("optional secluded-args", "secluded_args", "\"optional\""), ("iconv", "iconv", "true"),
+        ("prealloc", "prealloc", "true"), ("stop-at", "stop_at", "true"), ("no crtimes", "crtimes", "false"),
     ]
     private static let checksums = ["xxh128", "xxh3", "xxh64", "md5", "md4", "sha1", "none"]
     private static let compressors = CompressionMethod.available.map(\.rawValue)
@@ -104,7 +104,7 @@ enum HelpText {
             Options
 
             """
-        text += OptionTable.transfer.compactMap(line).joined()
+        text += (OptionTable.transfer + OptionTable.own).compactMap(line).joined()
         text += "\nThe daemon's options are shown by \"rsync --daemon --help\".\n"
         return Bytes(text: text)
     }()

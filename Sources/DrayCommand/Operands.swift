@@ -170,7 +170,6 @@ public struct Operands: Sendable, Equatable {
         }
         var paths = [remote.path]
         for operand in sources.dropFirst() {
-            if operand.isEmpty { throw error("Empty source arg specified.") }
             guard let other = RemoteOperand(operand, port: port) else {
                 throw error(
                     "Unexpected local arg: ", operand,

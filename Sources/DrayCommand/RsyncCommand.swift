@@ -11,9 +11,20 @@ import DrayTransport
 import Glibc
 
 /// Runs rsync's command line (program name excluded) as client, server or daemon.
+///
+/// Under the name `rsync` the screen is rsync's; under Dray's own name `--info=progress2` draws a bar on a terminal.
 public func rsyncMain(_ arguments: [Bytes]) -> Int32 {
     ignoreSIGPIPE()
-    return RsyncCommand(withClientExtensions: false).run(arguments).rawValue
+    var command = RsyncCommand(withClientExtensions: false)
+    command.barForTotal = programName() == Bytes("dray")
+    return command.run(arguments).rawValue
+}
+
+/// Last component of the name that this process was started by.
+private func programName() -> Bytes {
+    // Safe: argv[0] is a C string for the life of the process, or missing.
+    guard CommandLine.argc > 0, let text = CommandLine.unsafeArgv[0] else { return [] }
+    return Bytes(UnsafeRawBufferPointer(start: text, count: strlen(text))).splitLastComponent.name
 }
 
 /// The arguments of this process as bytes, program name excluded.
@@ -28,10 +39,16 @@ public func processArguments() -> [Bytes] {
 /// One run of the command.
 struct RsyncCommand {
     var withClientExtensions: Bool
+    /// `--info=progress2` is a bar on a terminal.
+    var barForTotal = false
     /// Receives the text that decided a failure.
     var onLastError: (Bytes) -> Void = { _ in }
     /// Called when another attempt would fail in the same way.
     var onPermanentFailure: () -> Void = {}
+    /// Rules from standard input, which both halves of a local copy need.
+    private let standardInput = StandardInputTexts()
+
+    init(withClientExtensions: Bool) { self.withClientExtensions = withClientExtensions }
 
     func run(_ arguments: [Bytes]) -> ExitCode {
         if arguments.first == daemonConnectionMark {
@@ -44,14 +61,17 @@ struct RsyncCommand {
         var role = RoleName.client
         do throws(TransferFailure) {
             switch try parser.parse(arguments) {
-            case .text(let text, let toStandardError, let code):
+            case .text(let text, let toStandardError, let code, let textRole):
                 writeAll(toStandardError ? STDERR_FILENO : STDOUT_FILENO, text)
-                if code != .ok { printFailure(TransferFailure(code), role: .client) }
+                if code != .ok { printFailure(TransferFailure(code), role: textRole) }
                 return code
             case .run(let command):
                 switch command.mode {
                 case .daemon: return DaemonCalls.serve(arguments)
                 case .client:
+                    // Rules are read before anything is started for them.
+                    _ = try makeFilters(command, command.options, nil)
+                    role = Self.clientRole(command)
                     return try runClient(command)
                 case .server:
                     role = .server
@@ -66,7 +86,8 @@ struct RsyncCommand {
     }
 
     private func printFailure(_ failure: TransferFailure, role: RoleName) {
-        for line in failure.lines { writeAll(STDERR_FILENO, line + [0x0a]) }
+        // Nothing is known yet about the charset of the terminal.
+        for line in failure.lines { writeAll(STDERR_FILENO, OutputEscaping.escape(line, .ascii) + [0x0a]) }
         if failure.quiet { return }
         let closing = Reporter.errorLine(failure.code, role: role)
         writeAll(STDERR_FILENO, closing + [0x0a])
@@ -74,6 +95,12 @@ struct RsyncCommand {
     }
 
     // MARK: - Client
+
+    /// Who complains once the operands are looked at.
+    private static func clientRole(_ command: ParsedCommand) -> RoleName {
+        guard let first = command.operands.first, command.client.readBatch == nil else { return .unsplitReceiver }
+        return RemoteOperand(first) == nil ? .sender : .unsplitReceiver
+    }
 
     func runClient(_ command: ParsedCommand) throws(TransferFailure) -> ExitCode {
         if command.client.readBatch != nil { return try runReplay(command) }
@@ -86,6 +113,10 @@ struct RsyncCommand {
             command.options.wholeFile =
                 command.options.wholeFile ?? (command.options.append == .off && !command.options.writesBatch)
         }
+        let formats = [command.client.outFormat, command.client.logFile == nil ? nil : command.client.logFormat]
+        if formats.contains(where: { ($0?.count ?? 0) >= 4096 }) {
+            throw TransferFailure(.messages, "log-format string is WAY too long!")
+        }
         // Nothing is started for names that cannot be converted.
         _ = try Self.conversion(command)
         command.options.announcesExtensions =
@@ -96,10 +127,15 @@ struct RsyncCommand {
         defer { sink.finish() }
         let signals = SignalWatch()
         let code: ExitCode
-        switch operands.remote?.kind {
-        case nil: code = try runLocal(command, operands, sink, signals)
-        case .shell: code = try runShell(command, operands, sink, signals)
-        case .daemon: code = try DaemonCalls.run(command, operands, sink, signals, self)
+        do throws(TransferFailure) {
+            switch operands.remote?.kind {
+            case nil: code = try runLocal(command, operands, sink, signals)
+            case .shell: code = try runShell(command, operands, sink, signals)
+            case .daemon: code = try DaemonCalls.run(command, operands, sink, signals, self)
+            }
+        } catch {
+            sink.ended(error.code)
+            throw error
         }
         finishClient(code, command, sink)
         return code
@@ -115,7 +151,9 @@ struct RsyncCommand {
     func makeSink(_ command: ParsedCommand) -> TerminalSink {
         var configuration = TerminalSink.Configuration()
         configuration.progressLines = environmentValue("DRAY_PROGRESS") == Bytes("lines")
-        return TerminalSink(command.options, command.client, configuration)
+        var client = command.client
+        client.barForTotal = barForTotal
+        return TerminalSink(command.options, client, configuration)
     }
 
     /// Prints the closing line that the engine leaves to the command (a run that ended, but not cleanly).
@@ -127,6 +165,7 @@ struct RsyncCommand {
             sink.handle(.message(.error, Reporter.errorLine(code, role: role) + [0x0a]))
         }
         if code != .ok { onLastError(sink.lastError) }
+        sink.ended(code)
     }
 
     private func runLocal(
@@ -163,7 +202,16 @@ struct RsyncCommand {
         // No shell takes part that words would have to be protected from.
         plain.oldArguments = 2
         let words = try ServerArguments(plain, command.client, pushing: true, paths: [Bytes(".")]).visible
-        guard case .run(let parsed) = try OptionParser.parse(words) else { return command.options }
+        let result: ParseResult
+        do throws(TransferFailure) {
+            result = try OptionParser.parse(words)
+        } catch {
+            // The other half ends, and this one loses its connection.
+            let closed = Bytes("rsync: connection unexpectedly closed (0 bytes received so far) [sender]")
+            let ending = Reporter.errorLine(error.code, role: .unsplitReceiver)
+            throw TransferFailure(.protocolStream, lines: error.lines + [ending, closed])
+        }
+        guard case .run(let parsed) = result else { return command.options }
         var options = parsed.options
         options.isLocal = true
         options.wholeFile = command.options.wholeFile
@@ -186,7 +234,7 @@ struct RsyncCommand {
         if command.options.debug[.cmd] > 1 {
             sink.handle(.message(.info, Self.commandDetails(remote, paths[0], words)))
         }
-        let (channel, child) = try RemoteShell.spawn(arguments: words)
+        let (channel, child) = try RemoteShell.spawn(arguments: words, who: isPush ? .sender : .unsplitReceiver)
         if let bytes = vector.secludedBytes(try Self.conversion(command)) { try? channel.write(bytes) }
         let code = try runSession(command, operands, channel, SessionEnvironment(), sink, signals)
         channel.closeWriting()
@@ -236,8 +284,7 @@ struct RsyncCommand {
     }
 
     static func shellWords(_ client: ClientOptions) throws(TransferFailure) -> [Bytes] {
-        let text = client.rsh ?? environmentValue("RSYNC_RSH") ?? []
-        return try RemoteShell.split(text.isEmpty ? Bytes("ssh") : text)
+        try RemoteShell.split(client.rsh ?? environmentValue("RSYNC_RSH") ?? Bytes("ssh"))
     }
 
     private static func commandDetails(_ remote: RemoteOperand, _ path: Bytes, _ words: [Bytes]) -> Bytes {
@@ -348,7 +395,7 @@ struct RsyncCommand {
         }
         let files = FilterFiles(
             trusting: options.insecureLinks, confineRoot: options.confinement,
-            amServer: options.amServer && !options.isLocal)
+            amServer: options.amServer && !options.isLocal, standardInput: standardInput)
         let list = FilterList(settings: settings, reader: files)
         list.onNotice = { line in sink?.handle(.message(.error, line + [0x0a])) }
         try Self.add(command.client.filters, to: list)
@@ -394,49 +441,6 @@ final class ServerSink: TransferEventSink {
         // What a server does goes to its log, if it has one.
         case .item, .fileListStarted, .statistics: if client == nil { terminal.handle(event) }
         default: break
-        }
-    }
-}
-
-/// Turns INT, TERM and HUP into a controlled end.
-final class SignalWatch: Sendable {
-    private struct State {
-        var session: Session?
-        var received = false
-    }
-    private static let state = Monitor(State())
-    private static let thread: RoleThread? = RoleThread(stackBytes: 128 * 1024) { SignalWatch.watch() }
-
-    /// Blocks the signals in the calling thread, and so in all later ones, and starts the thread that takes them.
-    init() {
-        var set = Self.signals
-        pthread_sigmask(SIG_BLOCK, &set, nil)
-        _ = Self.thread
-    }
-
-    func attach(_ session: Session) { Self.state.withLock { $0.session = session } }
-
-    private static var signals: sigset_t {
-        var set = sigset_t()
-        sigemptyset(&set)
-        for signal in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, signal) }
-        return set
-    }
-
-    private static func watch() {
-        var set = signals
-        while true {
-            var number: Int32 = 0
-            guard sigwait(&set, &number) == 0 else { continue }
-            let (session, isFirst) = state.withLock { state -> (Session?, Bool) in
-                defer { state.received = true }
-                return (state.session, !state.received)
-            }
-            guard let session, isFirst else {
-                writeAll(STDERR_FILENO, Reporter.errorLine(.signal, role: .client) + [0x0a])
-                _exit(ExitCode.signal.rawValue)
-            }
-            session.interrupt(.signal)
         }
     }
 }

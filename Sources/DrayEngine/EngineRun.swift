@@ -318,6 +318,7 @@ final class SideRun {
         role = .sender
         let walk = SourceWalk(session: session)
         let base = sources.first ?? Bytes(".")
+        if session.takesNamesFromPeer || session.environment.filesFrom != nil { try checkBase(base) }
         if session.takesNamesFromPeer {
             try walk.sendFirstList(NameSource(session.reader, session.nameListConversion), base: base)
             if session.protocolVersion < 31 && (!session.options.amServer || session.clientFrames) {
@@ -331,6 +332,21 @@ final class SideRun {
         // A server with nothing to send ends here, and so does its client; a pushing client goes through all phases.
         if walk.lists.knownCount == 0 && session.options.amServer { return try session.writer.flush() }
         try Sender(session: session, walk: walk).run()
+    }
+
+    /// Names from a file are looked for below one directory: without it there is nothing to do.
+    private func checkBase(_ base: Bytes) throws(TransferFailure) {
+        if session.environment.sanitizesPaths || session.options.amDaemon { return }
+        let directory = (base.isEmpty ? Bytes(".") : base).withCString {
+            FileSystem.open(session.environment.workingDirectory, $0, O_RDONLY | O_DIRECTORY)
+        }
+        if directory >= 0 {
+            _ = FileSystem.close(directory)
+            return
+        }
+        let reason = Bytes(text: " failed: \(errnoText(-directory)) (\(-directory))")
+        let line = Bytes("rsync: [sender] change_dir ") + session.fullName(base) + reason
+        throw TransferFailure(.fileSelection, lines: [line])
     }
 
     func receive(_ destinationArgument: Bytes?, requested: [Bytes]) throws(TransferFailure) {

@@ -33,7 +33,7 @@ extension FilterList {
     }
 
     private func addPatterns(from file: Bytes, flags: FilterRule.Flags, kind: FilterFileKind) throws(TransferFailure) {
-        let isStandardInput = file == Bytes("-") && !settings.amServer && kind == .option
+        let isStandardInput = file == Bytes("-") && (!settings.amServer || settings.isLocal) && kind == .option
         let text = try read(
             file, kind: isStandardInput ? .standardInput : kind, isInclude: flags.contains(.include), origin: .typed, []
         )

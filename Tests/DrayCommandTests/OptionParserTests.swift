@@ -131,7 +131,7 @@ import Testing
 
     @Test(.enabled(if: Reference.isInstalled, Reference.missing), arguments: ["--info=help", "--debug=help"])
     func wordListsEqualThoseOfRsync(_ option: String) throws {
-        guard case .text(let text, false, .ok) = try parse(words(option)) else {
+        guard case .text(let text, false, .ok, _) = try parse(words(option)) else {
             Issue.record("no text")
             return
         }
@@ -139,12 +139,12 @@ import Testing
     }
 
     @Test func loneHelpLetterPrintsHelp() throws {
-        guard case .text(_, false, .ok) = try parse(words("-hn")) else {
+        guard case .text(_, false, .ok, _) = try parse(words("-hn")) else {
             Issue.record("no help")
             return
         }
         #expect(try command("-h s d").options.humanReadable == 2)
-        guard case .text(_, true, .syntax) = try parse([]) else {
+        guard case .text(_, true, .syntax, _) = try parse([]) else {
             Issue.record("no usage")
             return
         }

@@ -10,8 +10,8 @@ extension Interop {
     @Suite(.enabled(if: Interop.isRoot, "needs root for owners and devices")) struct DifferentialTests {
         static let lines: [DifferentialLine] = {
             let all =
-                given ?? DifferentialLine.operands + DifferentialLine.output + DifferentialLine.disk
-                + DifferentialLine.filters + DifferentialLine.failures
+                given ?? ownTable ?? DifferentialLine.operands + DifferentialLine.output + DifferentialLine.disk
+                + DifferentialLine.filters + DifferentialLine.failures + DifferentialLine.optionEffects
             guard let text = getenv("DRAY_LINES").map({ String(cString: $0) }) else { return all }
             return all.filter { $0.description.contains(text) }
         }()
@@ -27,6 +27,15 @@ extension Interop {
                 Issue.record("\(pair): \(line)\n\(complaints.joined(separator: "\n"))")
             }
         }
+
+        /// `DRAY_LINES_TABLE=failures` or `options` runs one table.
+        private static let ownTable: [DifferentialLine]? = {
+            switch getenv("DRAY_LINES_TABLE").map({ String(cString: $0) }) {
+            case "failures": DifferentialLine.failures
+            case "options": DifferentialLine.optionEffects
+            default: nil
+            }
+        }()
 
         private static let given: [DifferentialLine]? = {
             guard let name = getenv("DRAY_LINES_FILE"), let text = DaemonLab.text(String(cString: name)) else {

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayDaemon
 import Glibc
 
 /// The value of an environment variable, as bytes.
@@ -17,7 +18,7 @@ public struct OptionParser: Sendable {
     private let index: OptionIndex
     private var state: OptionState
     private var operands: [Bytes] = []
-    private var isServer = false
+    private var aliases = OptionAliases()
 
     public init(_ context: ParseContext = ParseContext()) {
         self.context = context
@@ -38,11 +39,6 @@ public struct OptionParser: Sendable {
     /// Parses the words; a server with secluded arguments calls `continue` afterwards on the same parser.
     public mutating func parse(_ words: [Bytes]) throws(TransferFailure) -> ParseResult {
         if words.isEmpty { return .text(HelpText.usage, toStandardError: true, .syntax) }
-        if words.count == 1, words[0].first == UInt8(ascii: "-"), words[0].count > 1, words[0][1] != UInt8(ascii: "-"),
-            Self.isHelpBundle(words[0], index)
-        {
-            return .text(HelpText.usage, toStandardError: false, .ok)
-        }
         if words.contains(Bytes("--daemon")) && !context.fromNetwork {
             return try DaemonOptionParser.parse(words, environment: context.environment)
         }
@@ -56,6 +52,9 @@ public struct OptionParser: Sendable {
         if state.versionCount > 0 {
             let text = state.versionCount > 1 ? VersionText.json : VersionText.plain
             return .text(text, toStandardError: false, .ok)
+        }
+        if words.count == 1, !words[0].hasPrefix(Bytes("--")), state.client.given.contains("human-readable") {
+            return .text(HelpText.usage, toStandardError: false, .ok)
         }
         if state.options.amServer && state.secluded == true {
             var command = ParsedCommand()
@@ -78,10 +77,11 @@ public struct OptionParser: Sendable {
     private mutating func finish() throws(TransferFailure) -> ParseResult {
         var command = try state.finish(operands: operands)
         command.mode = state.options.amServer ? .server : .client
-        if command.mode == .client && operands.isEmpty && command.client.readBatch == nil {
-            return .text(HelpText.usage, toStandardError: true, .syntax)
+        if operands.isEmpty && command.client.readBatch == nil && !context.fromNetwork {
+            let role: RoleName = command.mode == .server && command.options.amSender ? .sender : .unsplitReceiver
+            return .text(HelpText.usage, toStandardError: true, .syntax, role: role)
         }
-        if command.mode == .client && command.options.filesFrom != nil && operands.count > 2 {
+        if command.mode == .client && command.options.filesFrom != nil && operands.count != 2 {
             return .text(HelpText.usage, toStandardError: true, .syntax)
         }
         return .run(command)
@@ -95,11 +95,11 @@ public struct OptionParser: Sendable {
         let namesEndOptions =
             context.environment("POSIXLY_CORRECT") != nil || context.environment("POSIX_ME_HARDER") != nil
         let dash = UInt8(ascii: "-")
-        var position = 0
+        let readsAliases = !context.fromNetwork && !state.options.amServer && words.first != Bytes("--server")
+        if readsAliases { aliases = OptionAliases.load(context.environment) }
+        var words = OptionWords(words)
         var optionsEnded = false
-        while position < words.count {
-            let word = words[position]
-            position += 1
+        while let word = words.next() {
             if optionsEnded || word.first != dash || word.count == 1 {
                 operands.append(word)
                 if namesEndOptions { optionsEnded = true }
@@ -109,42 +109,57 @@ public struct OptionParser: Sendable {
                 optionsEnded = true
                 continue
             }
-            let outcome =
-                word[1] == dash
-                ? try longOption(word, words, &position) : try shortOptions(word, words, &position)
+            let outcome = word[1] == dash ? try longOption(word, &words) : try shortOptions(word, &words)
             if let outcome { return outcome }
         }
         return .finished
     }
 
-    private mutating func longOption(
-        _ word: Bytes, _ words: [Bytes], _ position: inout Int
-    ) throws(TransferFailure) -> Scan? {
+    /// Puts what `name` is an alias for in its place; false if it is none.
+    private func expand(
+        _ name: Bytes, _ more: [Bytes], rest: Bytes, _ word: Bytes, _ words: inout OptionWords
+    ) throws(TransferFailure) -> Bool {
+        guard let expansion = aliases[name] else { return false }
+        guard let isExpanded = words.push(name, expansion + more, rest: rest) else {
+            throw state.wordError(word, "aliases nested too deeply")
+        }
+        return isExpanded
+    }
+
+    /// Options that concern the screen of a client only.
+    private static let own = Set(OptionTable.own.map(\.id))
+
+    private mutating func longOption(_ word: Bytes, _ words: inout OptionWords) throws(TransferFailure) -> Scan? {
         let equals = word.firstIndex(of: UInt8(ascii: "="))
         let name = String(decoding: word[2..<(equals ?? word.count)], as: UTF8.self)
         let attached = equals.map { Bytes(word[($0 + 1)...]) }
-        if context.withClientExtensions, name == "progress", let attached, attached == Bytes("bar") {
+        let more = attached.map { [$0] } ?? []
+        if try expand(Bytes(word[..<(equals ?? word.count)]), more, rest: [], word, &words) { return nil }
+        let isServing = state.options.amServer || context.fromNetwork
+        if let attached, name == "progress", attached == Bytes("bar"), !isServing {
             return try apply(index.long("progress-bar")!, word, nil)
         }
-        guard let match = index.long(name) else { throw state.wordError(word, "unknown option") }
+        // What clients send for --qsort is no option of the user.
+        let isForServers = name == "use-qsort" && !state.options.amServer
+        guard let match = index.long(name), !isForServers, !(isServing && Self.own.contains(match.row.id)) else {
+            throw state.wordError(word, "unknown option")
+        }
         if match.isNegation || match.row.argument == .none {
             if attached != nil { throw state.wordError(word, "option does not take an argument") }
             return try apply(match, word, nil)
         }
         if let attached { return try apply(match, word, attached) }
-        guard position < words.count else { throw state.wordError(word, "missing argument") }
-        let value = words[position]
-        position += 1
+        guard let value = words.next() else { throw state.wordError(word, "missing argument") }
         return try apply(match, value, value)
     }
 
-    private mutating func shortOptions(
-        _ word: Bytes, _ words: [Bytes], _ position: inout Int
-    ) throws(TransferFailure) -> Scan? {
+    private mutating func shortOptions(_ word: Bytes, _ words: inout OptionWords) throws(TransferFailure) -> Scan? {
         var offset = 1
         while offset < word.count {
-            guard let row = index.short(word[offset]) else { throw state.wordError(word, "unknown option") }
+            let letter = word[offset]
             offset += 1
+            if try expand([UInt8(ascii: "-"), letter], [], rest: Bytes(word[offset...]), word, &words) { return nil }
+            guard let row = index.short(letter) else { throw state.wordError(word, "unknown option") }
             let match = OptionIndex.Match(row: row, isNegation: false)
             if row.argument == .none {
                 if let outcome = try apply(match, word, nil) { return outcome }
@@ -154,9 +169,7 @@ public struct OptionParser: Sendable {
                 if word[offset] == UInt8(ascii: "=") { offset += 1 }
                 return try apply(match, word, Bytes(word[offset...]))
             }
-            guard position < words.count else { throw state.wordError(word, "missing argument") }
-            let value = words[position]
-            position += 1
+            guard let value = words.next() else { throw state.wordError(word, "missing argument") }
             return try apply(match, value, value)
         }
         return nil
@@ -183,7 +196,6 @@ public struct OptionParser: Sendable {
         case .help: return .text(HelpText.usage.displayText)
         case .daemon, .config, .dparam, .detach:
             if context.fromNetwork { throw TransferFailure(.syntax, "Attempt to hack rsync thwarted!") }
-            if state.options.amServer && row.id != .daemon { throw state.wordError(word, "unknown option") }
             return .daemonMode
         case .sender where !state.options.amServer: return .usageError
         case .info where value.map { state.isHelp($0) } == true:
@@ -194,15 +206,6 @@ public struct OptionParser: Sendable {
         }
         try state.apply(row, isOn: !match.isNegation, value: value ?? [], number: number)
         return nil
-    }
-
-    /// A bundle of flags with `h` among them, before any letter that takes an argument.
-    private static func isHelpBundle(_ word: Bytes, _ index: OptionIndex) -> Bool {
-        for letter in word.dropFirst() {
-            if letter == UInt8(ascii: "h") { return true }
-            guard let row = index.short(letter), row.argument == .none else { return false }
-        }
-        return false
     }
 }
 
@@ -215,6 +218,8 @@ enum DaemonOptionParser {
         command.mode = .daemon
         var isDaemon = false
         var position = 0
+        let role: RoleName = words.contains(Bytes("--server")) ? .server : .client
+        func fail(_ word: Bytes, _ reason: String) -> TransferFailure { Self.fail(word, reason, role) }
         while position < words.count {
             let word = words[position]
             position += 1
@@ -252,22 +257,23 @@ enum DaemonOptionParser {
                 }
                 if match.row.id == .help { return .text(HelpText.daemonUsage, toStandardError: false, .ok) }
                 if match.row.id == .daemon { isDaemon = true }
-                try apply(match, errorWord, attached ?? [], &command.daemon)
+                try apply(match, errorWord, attached ?? [], role, &command.daemon)
             } while offset < word.count
         }
-        if !isDaemon { throw complaint([Bytes("Daemon option(s) used without --daemon.")]) }
+        if !isDaemon { throw complaint([Bytes("Daemon option(s) used without --daemon.")], role) }
         return .run(command)
     }
 
     private static func apply(
-        _ match: OptionIndex.Match, _ word: Bytes, _ value: Bytes, _ daemon: inout DaemonOptions
+        _ match: OptionIndex.Match, _ word: Bytes, _ value: Bytes, _ role: RoleName, _ daemon: inout DaemonOptions
     ) throws(TransferFailure) {
         var number: Int32 = 0
         if match.row.argument == .integer {
             do throws(CInteger.Failure) {
                 number = try CInteger.parse(value)
             } catch {
-                throw fail(word, error == .notANumber ? "invalid numeric value" : "number too large or too small")
+                let reason = error == .notANumber ? "invalid numeric value" : "number too large or too small"
+                throw fail(word, reason, role)
             }
         }
         switch match.row.id {
@@ -275,9 +281,8 @@ enum DaemonOptionParser {
         case .bwlimit: daemon.bwlimit = Int(parseDecimal(value) ?? 0)
         case .config: daemon.config = value
         case .dparam:
-            guard value.contains(UInt8(ascii: "=")) else {
-                throw complaint([Bytes("--dparam value is missing an '=': ") + value])
-            }
+            var settings = DaemonSettings()
+            try settings.addOverride(value)
             daemon.parameters.append(value)
         case .ipv4: daemon.family = .ipv4
         case .ipv6: daemon.family = .ipv6
@@ -294,13 +299,13 @@ enum DaemonOptionParser {
         }
     }
 
-    private static func fail(_ word: Bytes, _ reason: String) -> TransferFailure {
-        complaint([Bytes("rsync: ") + word + Bytes(text: ": \(reason) (in daemon mode)")])
+    private static func fail(_ word: Bytes, _ reason: String, _ role: RoleName) -> TransferFailure {
+        complaint([Bytes("rsync: ") + word + Bytes(text: ": \(reason) (in daemon mode)")], role)
     }
 
-    private static func complaint(_ lines: [Bytes]) -> TransferFailure {
+    private static func complaint(_ lines: [Bytes], _ role: RoleName) -> TransferFailure {
         TransferFailure(
             .syntax, lines: lines + [Bytes("(Type \"rsync --daemon --help\" for assistance with daemon mode.)")],
-            role: .client)
+            role: role)
     }
 }

@@ -100,12 +100,11 @@ extension OptionState {
                 }
                 options.filesFrom = list
             } else if let (host, path) = hostPart(list) {
-                if path.isEmpty { throw complaint("Invalid --files-from remote filename") }
                 options.filesFrom = path
                 options.filesFromHost = host
             } else {
                 if list != Bytes("-") && list.withCString({ access($0, R_OK) }) != 0 {
-                    let reason = errnoText(errno)
+                    let reason = errnoText(list.isEmpty ? EINVAL : errno)
                     throw complaint(Bytes("failed to open files-from file ") + list + Bytes(text: ": \(reason)"))
                 }
                 options.filesFrom = list
@@ -152,15 +151,14 @@ extension OptionState {
         if let suffix, suffix.contains(UInt8(ascii: "/")) {
             throw complaint(Bytes("--suffix cannot contain slashes: ") + suffix)
         }
-        if let directory = backupDir, !directory.isEmpty {
+        if let directory = backupDir {
             var clean = directory
             while clean.hasPrefix(Bytes("./")) && clean.count > 2 { clean.removeFirst(2) }
-            while clean.count > 1 && clean.last == UInt8(ascii: "/") { clean.removeLast() }
             if clean.count > 3968 { throw complaint("the --backup-dir path is WAY too long.") }
             options.backup = true
             options.backupDirectory = clean
             options.backupSuffix = suffix ?? []
-            if options.backupSuffix.isEmpty && clean == Bytes(".") {
+            if options.backupSuffix.isEmpty && (clean.isEmpty || clean == Bytes(".")) {
                 throw complaint("--suffix cannot be empty when --backup-dir is the same as the dest dir")
             }
             return
@@ -214,7 +212,7 @@ extension OptionState {
             if parts.first.map({ String(decoding: $0, as: UTF8.self).lowercased() }) == "none" {
                 options.wholeFile = true
             }
-            if choice == Bytes("auto") { choice = [] }
+            if parts.allSatisfy({ $0.map(\.asciiLowercased) == Bytes("auto") }) { choice = [] }
             options.checksumChoice = choice.isEmpty ? nil : choice
         }
         if let method = compressMethod {
@@ -255,6 +253,8 @@ extension OptionState {
     // MARK: - Output
 
     private mutating func resolveLevels() {
+        // The forms for people and programs replace rsync's, and the names that come with it.
+        if client.progressBar || client.progressJSON { progress = false }
         for flag in InfoLevels.Flag.allCases {
             var implied = WordLevels<InfoLevels.Flag>.implied(flag, verbosity: options.verbosity)
             if options.statistics && flag == .stats { implied = max(implied, options.verbosity > 1 ? 3 : 2) }
@@ -277,13 +277,14 @@ extension OptionState {
     }
 
     private mutating func resolveFormats() {
-        if let format = outFormatGiven, !format.isEmpty {
+        if let format = outFormatGiven {
             client.outFormat = format
         } else if options.itemize > 0 {
             client.outFormat = Bytes("%i %n%L")
         } else if options.info[.name] > 0 && !options.amServer {
             client.outFormat = Bytes("%n%L")
         }
+        if client.logFile?.isEmpty == true { client.logFile = nil }
         if client.logFile != nil && client.logFormat == nil { client.logFormat = Bytes("%i %n%L") }
         client.itemizeGiven = options.itemize
         options.outputFormat = client.outFormat

@@ -275,7 +275,6 @@ struct OptionState: Sendable {
         case .tlsKey: client.tlsKey = value
         case .tlsServerName: client.tlsServerName = value
         case .tlsPin: client.tlsPin = value
-        case .progressFormat: client.progressJSON = value == Bytes("json")
         default: return false
         }
         return true
@@ -336,6 +335,11 @@ struct OptionState: Sendable {
             }
             options.remoteOptions.append(value)
         case .iconv: iconv = isOn ? value : nil
+        case .progressFormat:
+            guard value == Bytes("json") else {
+                throw complaint(Bytes("Invalid --progress-format (only json is known): ") + value)
+            }
+            client.progressJSON = true
         default: break
         }
     }

@@ -44,7 +44,8 @@ struct OptionRow: Sendable {
     var description: String {
         guard let short else { return "--" + names[0] }
         let letter = String(Unicode.Scalar(short))
-        return names.isEmpty ? "-" + letter : "--\(names[0]) (-\(letter))"
+        // Compatibility: rsync has no long name to print either.
+        return "--\(names.first ?? "(null)") (-\(letter))"
     }
 }
 
@@ -184,7 +185,7 @@ enum OptionTable {
     ]
 
     private static let deletion: [OptionRow] = [
-        on(.deleteDuring, "del delete-during", "delete extra files during the transfer"),
+        on(.deleteDuring, "delete-during del", "delete extra files during the transfer"),
         on(.delete, "delete", "delete extra files at the destination"),
         on(.deleteBefore, "delete-before", "delete before the transfer"),
         on(.deleteDelay, "delete-delay", "find during, delete after the transfer"),
@@ -305,6 +306,10 @@ enum OptionTable {
         text(.tlsServerName, "tls-server-name", "NAME", "name in the server's certificate"),
         text(.tlsPin, "tls-pin", "SHA256", "hash of the server's public key, in hex"),
         number(.retries, "retries", "N", "repeat broken transfers (default 20)"),
+    ]
+
+    /// Dray's own rows in every client.
+    static let own: [OptionRow] = [
         on(.progressBar, "progress-bar", "show a progress bar (also --progress=bar)"),
         text(.progressFormat, "progress-format", "json", "progress as JSON lines"),
     ]
@@ -330,7 +335,7 @@ struct OptionIndex: Sendable {
     func long(_ name: String) -> Match? { long[name] }
     func short(_ letter: UInt8) -> OptionRow? { short[letter] }
 
-    static let transfer = OptionIndex(OptionTable.transfer)
+    static let transfer = OptionIndex(OptionTable.transfer + OptionTable.own)
     static let daemon = OptionIndex(OptionTable.daemon)
-    static let client = OptionIndex(OptionTable.transfer + OptionTable.client)
+    static let client = OptionIndex(OptionTable.transfer + OptionTable.own + OptionTable.client)
 }

@@ -84,6 +84,8 @@ public struct ClientOptions: Sendable {
     public var tlsPin: Bytes?
     public var retries: Int?
     public var progressBar = false
+    /// Whether `--info=progress2` draws a bar on a terminal.
+    public var barForTotal = false
     public var progressJSON = false
 
     public init() {}
@@ -125,8 +127,8 @@ public struct ParsedCommand: Sendable {
 /// What parsing leads to.
 public enum ParseResult: Sendable {
     case run(ParsedCommand)
-    /// Text to print (help, version), on standard output unless it is a complaint, and the exit code.
-    case text(Bytes, toStandardError: Bool, ExitCode)
+    /// Text to print (help, version), on standard output unless it is a complaint, and the exit code with its role.
+    case text(Bytes, toStandardError: Bool, ExitCode, role: RoleName = .client)
 }
 
 /// Circumstances of a parse.

@@ -13,12 +13,14 @@ enum SizeArgument {
     ///
     /// - Parameter defaultUnit: letter in force without a suffix: `b` or `K`.
     static func parse(_ text: Bytes, defaultUnit: UInt8) throws(Failure) -> Int64 {
-        var index = 0
-        var isNegative = false
         if text.first == UInt8(ascii: "-") {
-            isNegative = true
-            index = 1
+            // Only a number below zero is too small a size; `-0` and `-k` are no sizes at all.
+            let isBelowZero = text.dropFirst().prefix { $0.isASCIIDigit || $0 == UInt8(ascii: ".") }
+                .contains { (UInt8(ascii: "1")...UInt8(ascii: "9")).contains($0) }
+            throw isBelowZero ? .tooLarge : .invalid
         }
+        if text.first == UInt8(ascii: "+") { throw .invalid }
+        var index = 0
         var number = 0.0
         var scale = 1.0
         var seenPoint = false
@@ -39,7 +41,7 @@ enum SizeArgument {
         if index < text.count, text[index] != UInt8(ascii: "+"), text[index] != UInt8(ascii: "-") {
             letter = text[index]
             index += 1
-            if letter.asciiLowercased != UInt8(ascii: "b"), index < text.count {
+            if index < text.count {
                 let next = text[index].asciiLowercased
                 if next == UInt8(ascii: "b") {
                     base = 1000
@@ -66,7 +68,7 @@ enum SizeArgument {
         }
         var value = number / scale
         for _ in 0..<power { value *= base }
-        if isNegative || value >= 9.223372036854775e18 { throw .tooLarge }
+        if value >= 9.223372036854775e18 { throw .tooLarge }
         let whole = Int64(value)
         if whole == 0 && adjustment < 0 { throw .tooLarge }
         let (sum, overflow) = whole.addingReportingOverflow(adjustment)

@@ -150,7 +150,6 @@ struct ItemFormat: Sendable {
         case UInt8(ascii: "U"): return context.setsOwner ? Bytes(text: String(item.uid)) : Bytes("DEFAULT")
         case UInt8(ascii: "h"): return context.host
         case UInt8(ascii: "i"): return Self.itemize(item, context)
-        case UInt8(ascii: "I"): return []
         case UInt8(ascii: "l"): return number(item.length)
         case UInt8(ascii: "L"): return target(item, width, leftAligned)
         case UInt8(ascii: "m"): return context.module

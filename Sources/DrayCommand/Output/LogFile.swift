@@ -11,8 +11,9 @@ final class LogFile: Sendable {
 
     /// Opens `path` for appending; nil sets errno.
     init?(_ path: Bytes) {
-        descriptor = path.withCString { open($0, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o644) }
-        if descriptor < 0 { return nil }
+        let opened = path.withCString { open($0, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o644) }
+        guard opened >= 0 else { return nil }
+        descriptor = opened
     }
 
     // An object that could not be made is also deinitialised: errno stays what it was.

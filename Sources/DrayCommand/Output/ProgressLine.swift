@@ -23,14 +23,21 @@ struct ProgressMeterText: Sendable {
     private var printedTail = 0
     private var currentName: Bytes?
 
-    init(style: Style, level: Int) {
+    /// Width of the terminal.
+    private let columns: Int
+    /// The writer of `.json`.
+    var json: ProgressJSON?
+
+    init(style: Style, level: Int, columns: Int = 80) {
         self.style = style
         self.level = level
+        self.columns = columns
+        if style == .json { json = ProgressJSON(now: monotonicNanoseconds()) }
     }
 
     /// The text to print now, or nil. `endsLine`: the text closes its line.
     mutating func text(_ progress: FileProgress, now: UInt64) -> (text: Bytes, endsLine: Bool)? {
-        if progress.isListEnd && style != .total { return nil }
+        if progress.isListEnd && style != .total && style != .bar { return nil }
         return style == .perFile ? perFile(progress, now) : total(progress, now)
     }
 
@@ -59,7 +66,9 @@ struct ProgressMeterText: Sendable {
 
     private mutating func total(_ progress: FileProgress, _ now: UInt64) -> (text: Bytes, endsLine: Bool)? {
         if start == nil { start = Sample(nanoseconds: now, offset: 0) }
-        guard lastPrinted == 0 || now &- lastPrinted >= 1_000_000_000 || (progress.isLast && style == .total) else {
+        let isDue = lastPrinted == 0 || now &- lastPrinted >= 1_000_000_000
+        guard isDue || (progress.isLast && style == .total) || (progress.isListEnd && style == .bar) else {
+            json?.note(progress)
             return nil
         }
         lastPrinted = now
@@ -68,20 +77,12 @@ struct ProgressMeterText: Sendable {
         let size = progress.totalSize
         switch style {
         case .json:
-            let percent = size == 0 ? 100 : Int(Double(offset) * 100 / Double(size))
-            return (
-                Bytes(
-                    text:
-                        "{\"bytes\":\(offset),\"total\":\(size),\"percent\":\(percent),\"files\":\(progress.transferredFiles),"
-                        + "\"toCheck\":\(progress.toCheck),\"known\":\(progress.known),\"complete\":\(progress.listComplete)}\n"
-                ),
-                true
-            )
+            return (json!.progress(progress, rate: Self.rate(from: first, to: offset, now: now), now: now), true)
         case .lines:
             let line = statusLine(offset, size, from: first, now: now, isLast: false)
             return (Bytes(text: String(line.dropFirst()) + "\n"), true)
         case .bar:
-            return (Bytes(text: bar(offset, size, from: first, now: now)), false)
+            return (Bytes(text: bar(progress, from: first, now: now)), false)
         default:
             let line = statusLine(
                 offset, size, from: progress.isLast ? start! : first, now: now, isLast: progress.isLast)
@@ -130,15 +131,31 @@ struct ProgressMeterText: Sendable {
         return "\(String(whole / 3600).padded(left: 4)):\(two(whole / 60 % 60)):\(two(whole % 60))"
     }
 
-    private func bar(_ offset: Int64, _ size: Int64, from first: Sample, now: UInt64) -> String {
-        let fraction = size > 0 ? min(1, Double(offset) / Double(size)) : 0
-        let filled = Int(fraction * 30)
+    /// Bytes per second since a sample.
+    private static func rate(from first: Sample, to offset: Int64, now: UInt64) -> Int64 {
         let seconds = Double(now &- first.nanoseconds) / 1e9
-        let rate = seconds > 0 ? Double(offset - first.offset) / seconds : 0
-        let rest = rate > 0 ? Self.clock(Double(size - offset) / rate) : "  --:--:--"
-        let cells = String(repeating: "#", count: filled) + String(repeating: "-", count: 30 - filled)
+        return seconds > 0 ? max(0, Int64(Double(offset - first.offset) / seconds)) : 0
+    }
+
+    /// A line that fits the terminal; the total is marked while it still grows.
+    private mutating func bar(_ progress: FileProgress, from first: Sample, now: UInt64) -> String {
+        let (offset, size) = (progress.totalOffset, progress.totalSize)
+        let isDone = progress.isListEnd && progress.listComplete && progress.toCheck == 0
+        let fraction = isDone ? 1 : (size > 0 ? min(1, Double(offset) / Double(size)) : 0)
+        let cells = max(10, min(40, columns - 60))
+        let filled = Int(fraction * Double(cells))
+        let rate = Self.rate(from: isDone ? start! : first, to: offset, now: now)
         let amount = HumanNumber.format(offset, level: 2) + "/" + HumanNumber.format(size, level: 2)
-        return
-            "\r[\(cells)] \(String(Int(fraction * 100)).padded(left: 3))% \(amount) \(HumanNumber.format(Int64(rate), level: 2))B/s\(rest) "
+        var line = "[" + String(repeating: "#", count: filled) + String(repeating: "-", count: cells - filled) + "]"
+        line += " \(String(Int(fraction * 100)).padded(left: 3))% \(amount)\(progress.listComplete ? "" : "+")"
+        line += " \(HumanNumber.format(rate, level: 2))B/s"
+        if isDone {
+            line += " in" + Self.clock(Double(now &- start!.nanoseconds) / 1e9)
+        } else {
+            line += " ETA" + (rate > 0 ? Self.clock(Double(max(0, size - offset)) / Double(rate)) : "   --:--:--")
+        }
+        let padding = String(repeating: " ", count: max(0, printedTail - line.utf8.count))
+        printedTail = line.utf8.count
+        return "\r" + line + padding
     }
 }

@@ -74,16 +74,18 @@ public final class TerminalSink: TransferEventSink {
         var state = State()
         if options.info[.progress] > 0 && !options.amServer && !options.quiet {
             let style: ProgressMeterText.Style
+            let isTerminal = isatty(configuration.standardOutput) != 0
             if client.progressJSON {
                 style = .json
-            } else if client.progressBar {
+            } else if isTerminal && (client.progressBar || client.barForTotal && options.info[.progress] > 1) {
                 style = .bar
             } else if options.info[.progress] > 1 {
-                style = configuration.progressLines && isatty(configuration.standardOutput) == 0 ? .lines : .total
+                style = configuration.progressLines && !isTerminal ? .lines : .total
             } else {
                 style = .perFile
             }
-            state.progress = ProgressMeterText(style: style, level: options.humanReadable)
+            state.progress = ProgressMeterText(
+                style: style, level: options.humanReadable, columns: Self.columns(configuration.standardOutput))
         }
         wantsProgress = state.progress != nil
         var failure: Bytes?
@@ -156,6 +158,22 @@ public final class TerminalSink: TransferEventSink {
             closeLine(&state)
             flush(&state)
         }
+    }
+
+    /// Tells how the run ended (`--progress-format=json`).
+    public func ended(_ code: ExitCode) {
+        state.withLock { state in
+            guard let record = state.progress?.json?.end(code, now: monotonicNanoseconds()) else { return }
+            closeLine(&state)
+            state.pending += record
+            flush(&state)
+        }
+    }
+
+    /// Width of a terminal.
+    private static func columns(_ descriptor: Int32) -> Int {
+        var size = winsize()
+        return ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
     }
 
     private static func level(_ code: MessageCode) -> MessageLevel {
@@ -330,6 +348,7 @@ public final class TerminalSink: TransferEventSink {
     }
 
     private func statistics(_ statistics: TransferStatistics, _ state: inout State) {
+        state.progress?.json?.note(statistics)
         guard !options.amServer else {
             log?.write(
                 Bytes(

@@ -54,6 +54,14 @@ public struct RefusedOptions: Sendable {
         rows.indices.contains { rows[$0].long == long && refused[$0] }
     }
 
+    /// Whether a row that only has this letter is refused.
+    public func refuses(letter: UInt8) -> Bool {
+        rows.indices.contains { rows[$0].letter == letter && rows[$0].long == Self.nameless && refused[$0] }
+    }
+
+    /// What stands for the long name of a row that has none, in messages too.
+    public static let nameless = Bytes("(null)")
+
     /// `The server is configured to refuse --NAME (-L)` if the row is refused.
     public func refusal(_ long: Bytes) -> Bytes? {
         guard let index = rows.firstIndex(where: { $0.long == long }), refused[index] else { return nil }

@@ -15,6 +15,8 @@ public struct PasswordSource: Sendable {
     public var environment: Bytes?
     /// Asks the user; nil if nobody can be asked.
     public var prompt: (@Sendable () -> Bytes?)?
+    /// Who is named in messages.
+    var who = RoleName.client
 
     public init(file: Bytes? = nil, environment: Bytes? = nil, prompt: (@Sendable () -> Bytes?)? = nil) {
         self.file = file
@@ -23,20 +25,23 @@ public struct PasswordSource: Sendable {
     }
 
     /// The file given, this process's environment, then the terminal.
-    public static func standard(file: Bytes?) -> Self {
-        Self(file: file, environment: Variables.value(Bytes("RSYNC_PASSWORD")), prompt: { TerminalPrompt.password() })
+    public static func standard(file: Bytes?, who: RoleName = .client) -> Self {
+        var source = Self(
+            file: file, environment: Variables.value(Bytes("RSYNC_PASSWORD")), prompt: { TerminalPrompt.password() })
+        source.who = who
+        return source
     }
 
     /// The password.
     ///
     /// - Throws: exit 1 with the texts of `--password-file`.
     func password() throws(TransferFailure) -> Bytes {
-        if let file { return try Self.read(file) }
+        if let file { return try read(file) }
         if let environment { return environment }
         return prompt?() ?? []
     }
 
-    private static func read(_ file: Bytes) throws(TransferFailure) -> Bytes {
+    private func read(_ file: Bytes) throws(TransferFailure) -> Bytes {
         var descriptor: Int32 = 0
         if file != Bytes("-") {
             descriptor = OperatorFile.open(file, flags: O_RDONLY)
@@ -44,7 +49,7 @@ public struct PasswordSource: Sendable {
                 throw TransferFailure(
                     .syntax,
                     lines: [
-                        Bytes("rsync: [client] could not open password file ") + file
+                        Bytes(text: "rsync: [\(who.rawValue)] could not open password file ") + file
                             + Bytes(text: ": \(errnoText(-descriptor)) (\(-descriptor))")
                     ])
             }
@@ -130,14 +135,15 @@ public enum DaemonClientHandshake {
         case listed
     }
 
-    /// Reads `--early-input`.
+    /// Reads `--early-input`; `who` is named in messages.
     ///
     /// - Throws: exit 5 with rsync's texts.
-    public static func readEarlyInput(_ file: Bytes) throws(TransferFailure) -> Bytes {
+    public static func readEarlyInput(_ file: Bytes, who: RoleName = .client) throws(TransferFailure) -> Bytes {
         var code: Int32 = 0
         guard let contents = OperatorFile.read(file, limit: Limits.earlyInput + 1, code: &code) else {
             throw failure(
-                Bytes("rsync: [client] failed to open ") + file + Bytes(text: ": \(errnoText(code)) (\(code))"))
+                Bytes(text: "rsync: [\(who.rawValue)] failed to open ") + file
+                    + Bytes(text: ": \(errnoText(code)) (\(code))"))
         }
         if contents.count > Limits.earlyInput { throw failure(file + Bytes(" is > 5120 bytes.")) }
         return contents

@@ -121,8 +121,12 @@ struct Daemon {
         let loaded = DaemonConfiguration.load(
             file, .globalsOnly, overrides: settings.overrides, log: { line in problems.withLock { $0.append(line) } })
         guard let configuration = loaded else {
-            throw TransferFailure(
-                .syntax, lines: problems.withLock { $0 } + [Bytes("Failed to parse config file: ") + file])
+            // As rsync's daemon, whose reasons go to the system's log.
+            let isPlain = !flavourUsesTLS
+            let reasons = isPlain ? [] : problems.withLock { $0 }
+            var failure = TransferFailure(.syntax, lines: reasons + [Bytes("Failed to parse config file: ") + file])
+            failure.quiet = isPlain
+            throw failure
         }
         if settings.detaches { return try detach() }
         let pidPath = try Variables.expand(configuration.global.pidFile)

@@ -90,43 +90,69 @@ final class FilterWalk {
     }
 }
 
+/// What was read from standard input for rules: it can be read once only, but rules are read for each half of a copy.
+public final class StandardInputTexts: Sendable {
+    private let texts = Monitor<[Bytes]>([])
+    public init() {}
+
+    /// The text that the reading number `index` got.
+    func text(_ index: Int, limit: Int) throws(FilterFileError) -> Bytes {
+        try texts.withLock { texts throws(FilterFileError) -> Bytes in
+            while texts.count <= index {
+                switch FileSystem.readAll(0, limit: limit) {
+                case .success(let text): texts.append(text)
+                case .failure(let error): throw FilterFileError(code: error.code)
+                }
+            }
+            return texts[index]
+        }
+    }
+}
+
 /// Reads files of rules from disk.
 public final class FilterFiles: FilterFileReader {
     private let limit = 64 << 20
     private let trusting: Bool
     private let confineRoot: Bytes?
     private let confinesMerges: Bool
+    private let standardInput: StandardInputTexts
+    /// How often this reader has read standard input.
+    private var standardInputCount = 0
 
     /// - Parameters:
     ///   - trusting: symlinks of anybody are followed.
     ///   - confineRoot: directory that files named by rules of the peer must lie in; a client's own merge rules are
     ///     trusted.
-    public init(trusting: Bool = false, confineRoot: Bytes? = nil, amServer: Bool = false) {
+    ///   - standardInput: what readers of the same rules share.
+    public init(
+        trusting: Bool = false, confineRoot: Bytes? = nil, amServer: Bool = false,
+        standardInput: StandardInputTexts = StandardInputTexts()
+    ) {
+        self.standardInput = standardInput
         self.trusting = trusting
         self.confineRoot = confineRoot
         confinesMerges = amServer
     }
 
     public func read(path: Bytes, kind: FilterFileKind) throws(FilterFileError) -> Bytes? {
-        let descriptor: Int32
         if kind == .standardInput {
-            descriptor = 0
-        } else {
-            let isConfined = kind == .perDirectory || kind == .merge && confinesMerges
-            // Most directories have no such file: the careful way is only for those that have.
-            var status = FileStatus()
-            let code = path.withCString {
-                FileSystem.status(FileSystem.workingDirectory, $0, follow: true, &status)
-            }
-            if code != 0 { throw FilterFileError(code: code) }
-            descriptor = OperatorFile.open(
-                path, flags: O_RDONLY, trusting: trusting, confineRoot: isConfined ? confineRoot : nil)
-            if descriptor < 0 {
-                let isUntrusted = descriptor == -ELOOP && !(isConfined && confineRoot != nil)
-                throw FilterFileError(code: -descriptor, isUntrustedLink: isUntrusted)
-            }
+            standardInputCount += 1
+            return try standardInput.text(standardInputCount - 1, limit: limit)
         }
-        defer { if kind != .standardInput { _ = FileSystem.close(descriptor) } }
+        let isConfined = kind == .perDirectory || kind == .merge && confinesMerges
+        // Most directories have no such file: the careful way is only for those that have.
+        var status = FileStatus()
+        let code = path.withCString {
+            FileSystem.status(FileSystem.workingDirectory, $0, follow: true, &status)
+        }
+        if code != 0 { throw FilterFileError(code: code) }
+        let descriptor = OperatorFile.open(
+            path, flags: O_RDONLY, trusting: trusting, confineRoot: isConfined ? confineRoot : nil)
+        if descriptor < 0 {
+            let isUntrusted = descriptor == -ELOOP && !(isConfined && confineRoot != nil)
+            throw FilterFileError(code: -descriptor, isUntrustedLink: isUntrusted)
+        }
+        defer { _ = FileSystem.close(descriptor) }
         switch FileSystem.readAll(descriptor, limit: limit) {
         case .success(let text): return text
         case .failure(let error): throw FilterFileError(code: error.code)

@@ -44,7 +44,9 @@ enum AlgorithmNegotiation {
     /// The winner. A server takes the first name of the client's list that it accepts, a client its own first name that
     /// the server offers: this agrees with every peer (rsync 3.5.0 servers differ only for reordered client lists).
     static func winner(own: [String], peer: Bytes, amServer: Bool) -> String? {
+        // Two lists without a known name have nothing in common.
         let peerNames = peer.fields { $0.isASCIISpace }.map { String(decoding: $0, as: UTF8.self) }
+            .filter { $0 != "INVALID" }
         return amServer ? peerNames.first { own.contains($0) } : own.first { peerNames.contains($0) }
     }
 
