@@ -44,11 +44,10 @@ final class Generator {
     @exclusivity(unchecked) private var open: [Progress] = []
     private var taken = 0
     @exclusivity(unchecked) private var inFlight = 0
-    @exclusivity(unchecked) private var sinceFlush = 0
     /// When the oldest request that has not been flushed was written; 0 if there is none.
     @exclusivity(unchecked) private var waitingSince: UInt64 = 0
     @exclusivity(unchecked) private var sinceLook = 0
-    private static let longestDelayNanoseconds: UInt64 = 200_000
+    private static let longestDelayNanoseconds: UInt64 = 20_000_000
     private var phasesDone = 0
     @exclusivity(unchecked) private var redoQueue: [Int32] = []
     private var requestsAllowed = true
@@ -286,7 +285,6 @@ final class Generator {
 
     /// Looks at what the receiver says and lets requests out, every so often.
     func breathe() throws(TransferFailure) {
-        sinceFlush += 1
         sinceLook += 1
         if sinceLook >= 16 {
             sinceLook = 0
@@ -300,19 +298,18 @@ final class Generator {
         while inFlight >= 20_000 { try waitForReceiver() }
     }
 
-    /// Requests leave in groups, because every flush wakes the peer, but none waits long for company.
+    /// Requests leave when the buffer is full, as rsync's do (numbers of bytes count the frames), but none waits long.
     private func flushIfDue() throws(TransferFailure) {
         guard writer.hasPendingData else { return }
         let now = monotonicNanoseconds()
         if waitingSince == 0 {
             waitingSince = now
-        } else if sinceFlush >= 64 || now &- waitingSince > Self.longestDelayNanoseconds {
+        } else if now &- waitingSince > Self.longestDelayNanoseconds {
             try flush()
         }
     }
 
     func flush() throws(TransferFailure) {
-        sinceFlush = 0
         waitingSince = 0
         try writer.flush()
     }
