@@ -20,7 +20,8 @@ enum DaemonParser {
             DrayDaemon.OptionRow(long: Bytes(text: name), letter: position == 0 ? row.short : nil, meaning: meaning)
         }
         let nameless = DrayDaemon.OptionRow(long: RefusedOptions.nameless, letter: row.short, meaning: meaning)
-        return (names.isEmpty ? [nameless] : names) + row.negations.map { DrayDaemon.OptionRow(long: Bytes(text: $0), meaning: meaning + 1) }
+        return (names.isEmpty ? [nameless] : names)
+            + row.negations.map { DrayDaemon.OptionRow(long: Bytes(text: $0), meaning: meaning + 1) }
     }
 
     /// Parses a client's option words.

@@ -75,14 +75,14 @@ public struct OptionParser: Sendable {
     }
 
     private mutating func finish() throws(TransferFailure) -> ParseResult {
+        if !state.options.amServer && state.filesFrom != nil && operands.count != 2 && !operands.isEmpty {
+            return .text(HelpText.usage, toStandardError: true, .syntax)
+        }
         var command = try state.finish(operands: operands)
         command.mode = state.options.amServer ? .server : .client
         if operands.isEmpty && command.client.readBatch == nil && !context.fromNetwork {
             let role: RoleName = command.mode == .server && command.options.amSender ? .sender : .unsplitReceiver
             return .text(HelpText.usage, toStandardError: true, .syntax, role: role)
-        }
-        if command.mode == .client && command.options.filesFrom != nil && operands.count != 2 {
-            return .text(HelpText.usage, toStandardError: true, .syntax)
         }
         return .run(command)
     }
@@ -160,7 +160,7 @@ public struct OptionParser: Sendable {
             offset += 1
             if try expand([UInt8(ascii: "-"), letter], [], rest: Bytes(word[offset...]), word, &words) { return nil }
             guard let row = index.short(letter) else { throw state.wordError(word, "unknown option") }
-            let match = OptionIndex.Match(row: row, isNegation: false)
+            let match = OptionIndex.Match(row: row, isNegation: false, name: row.names.first ?? "")
             if row.argument == .none {
                 if let outcome = try apply(match, word, nil) { return outcome }
                 continue
@@ -181,7 +181,7 @@ public struct OptionParser: Sendable {
     ) throws(TransferFailure) -> Scan? {
         let row = match.row
         if !match.isNegation, let isRefused = context.isRefused, isRefused(row.names, row.short) {
-            throw state.complaint("The server is configured to refuse " + row.description)
+            throw state.complaint("The server is configured to refuse " + row.description(as: match.name))
         }
         var number: Int32 = 0
         if !match.isNegation, row.argument == .integer, let value {
@@ -241,7 +241,7 @@ enum DaemonOptionParser {
                     }
                 } else {
                     guard let row = OptionIndex.daemon.short(word[offset]) else { throw fail(word, "unknown option") }
-                    match = OptionIndex.Match(row: row, isNegation: false)
+                    match = OptionIndex.Match(row: row, isNegation: false, name: row.names.first ?? "")
                     offset += 1
                     if row.argument != .none && offset < word.count {
                         attached = Bytes(word[(word[offset] == UInt8(ascii: "=") ? offset + 1 : offset)...])
