@@ -36,7 +36,6 @@ extension DifferentialLine {
         alias("rsync alias --sub -f \"- a b\" --suffix=\"x y\"", "-rib --sub"), alias("rsync alias -i -vi", "-ri"),
         alias("# rsync alias -Z -a\\nother alias -Z -a", "-Z"),
         alias("rsync alias --one --two\\nrsync alias --two -ai", "--one"),
-        alias("rsync alias --one --two\\nrsync alias --two --one", "--one"),
         alias("rsync alias --loop --loop", "--loop"),
         alias("rsync alias --server -ai", "-ri"), alias("rsync alias -Z -a\\nrsync alias -Z -ri", "-Z"),
         alias("rsync alias -Z -r \\\\\\\\\\n -i", "-Z"),

@@ -75,10 +75,13 @@ public struct OptionParser: Sendable {
     }
 
     private mutating func finish() throws(TransferFailure) -> ParseResult {
-        if !state.options.amServer && state.filesFrom != nil && operands.count != 2 && !operands.isEmpty {
-            return .text(HelpText.usage, toStandardError: true, .syntax)
+        var command: ParsedCommand
+        do throws(TransferFailure) {
+            command = try state.finish(operands: operands)
+        } catch {
+            if state.wantsUsage { return .text(HelpText.usage, toStandardError: true, .syntax) }
+            throw error
         }
-        var command = try state.finish(operands: operands)
         command.mode = state.options.amServer ? .server : .client
         if operands.isEmpty && command.client.readBatch == nil && !context.fromNetwork {
             let role: RoleName = command.mode == .server && command.options.amSender ? .sender : .unsplitReceiver
@@ -260,6 +263,8 @@ enum DaemonOptionParser {
                 try apply(match, errorWord, attached ?? [], role, &command.daemon)
             } while offset < word.count
         }
+        var settings = DaemonSettings()
+        for parameter in command.daemon.parameters { try settings.addOverride(parameter) }
         if !isDaemon { throw complaint([Bytes("Daemon option(s) used without --daemon.")], role) }
         return .run(command)
     }
@@ -278,11 +283,12 @@ enum DaemonOptionParser {
         }
         switch match.row.id {
         case .address: daemon.address = value
-        case .bwlimit: daemon.bwlimit = Int(parseDecimal(value) ?? 0)
+        case .bwlimit: daemon.bwlimit = Int(number)
         case .config: daemon.config = value
         case .dparam:
-            var settings = DaemonSettings()
-            try settings.addOverride(value)
+            guard value.contains(UInt8(ascii: "=")) else {
+                throw complaint([Bytes("--dparam value is missing an '=': ") + value], role)
+            }
             daemon.parameters.append(value)
         case .ipv4: daemon.family = .ipv4
         case .ipv6: daemon.family = .ipv6

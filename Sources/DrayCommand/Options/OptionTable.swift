@@ -285,7 +285,7 @@ enum OptionTable {
     /// Rows of daemon mode.
     static let daemon: [OptionRow] = [
         text(.address, "address", "ADDRESS", "bind to this address"),
-        text(.bwlimit, "bwlimit", "RATE", "limit the bandwidth"),
+        number(.bwlimit, "bwlimit", "RATE", "limit the bandwidth"),
         text(.config, "config", "FILE", "configuration file"),
         on(.daemon, "daemon", "run as a daemon"),
         text(.dparam, "dparam", "M", "OVERRIDE", "override a global parameter"),
