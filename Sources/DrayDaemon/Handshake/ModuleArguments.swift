@@ -49,7 +49,7 @@ struct ClientArguments: Equatable {
     }
 
     /// Whether clients send the value of this option as a word of its own.
-    private static func takesNextWord(_ word: Bytes) -> Bool {
+    static func takesNextWord(_ word: Bytes) -> Bool {
         [
             Bytes("--backup-dir"), Bytes("--partial-dir"), Bytes("--temp-dir"), Bytes("--compare-dest"),
             Bytes("--copy-dest"), Bytes("--link-dest"), Bytes("--files-from"),
