@@ -26,7 +26,7 @@ enum BatchFiles {
         let type = fstat(descriptor, &status) == 0 ? status.st_mode & S_IFMT : 0
         if type != S_IFREG && type != S_IFIFO {
             close(descriptor)
-            let line = Bytes("Batch file \"") + path + Bytes("\" is neither a regular file nor a FIFO")
+            let line = Bytes("Batch file \"") + absolute(path) + Bytes("\" is neither a regular file nor a FIFO")
             throw TransferFailure(.fileIO, lines: [line], role: .unsplitReceiver)
         }
         return descriptor

@@ -172,7 +172,8 @@ struct RsyncCommand {
         _ command: ParsedCommand, _ operands: Operands, _ sink: TerminalSink, _ signals: SignalWatch
     ) throws(TransferFailure) -> ExitCode {
         let (near, far) = MemoryChannel.pair()
-        var serverOptions = try Self.receivingOptions(command)
+        let (receiving, serverClient) = try Self.receivingOptions(command)
+        var serverOptions = receiving
         serverOptions.amServer = true
         serverOptions.amSender = false
         let incremental = Session.allowsIncremental(command.options) ? "i" : ""
@@ -184,7 +185,7 @@ struct RsyncCommand {
         let client = Session(
             options: command.options, channel: limited(near, command), filters: filters,
             environment: try makeEnvironment(command), sink: sink)
-        let serverSink = ServerSink(TerminalSink(serverOptions, ClientOptions()), serverOptions, client: sink)
+        let serverSink = ServerSink(TerminalSink(serverOptions, serverClient), serverOptions, client: sink)
         let server = Session(
             options: serverOptions, channel: far, filters: serverFilters,
             environment: try makeEnvironment(command, readsList: false), sink: serverSink)
@@ -195,8 +196,10 @@ struct RsyncCommand {
     }
 
     /// Options of the receiving half of a local copy: the same ones, unless `--remote-option` adds to them.
-    private static func receivingOptions(_ command: ParsedCommand) throws(TransferFailure) -> TransferOptions {
-        guard !command.options.remoteOptions.isEmpty else { return command.options }
+    private static func receivingOptions(_ command: ParsedCommand) throws(TransferFailure)
+        -> (TransferOptions, ClientOptions)
+    {
+        guard !command.options.remoteOptions.isEmpty else { return (command.options, ClientOptions()) }
         var plain = command.options
         plain.secludedArguments = false
         // No shell takes part that words would have to be protected from.
@@ -211,12 +214,16 @@ struct RsyncCommand {
             let ending = Reporter.errorLine(error.code, role: .unsplitReceiver)
             throw TransferFailure(.protocolStream, lines: error.lines + [ending, closed])
         }
-        guard case .run(let parsed) = result else { return command.options }
+        guard case .run(let parsed) = result else { return (command.options, ClientOptions()) }
         var options = parsed.options
         options.isLocal = true
         options.wholeFile = command.options.wholeFile
         options.protocolVersion = command.options.protocolVersion
-        return options
+        // Of what concerns a screen only the log is the other half's own.
+        var client = ClientOptions()
+        client.logFile = parsed.client.logFile
+        client.logFormat = parsed.client.logFormat
+        return (options, client)
     }
 
     private func runShell(
@@ -414,33 +421,6 @@ extension FamilyChoice {
         case .any: .any
         case .ipv4: .ipv4
         case .ipv6: .ipv6
-        }
-    }
-}
-
-/// The sink of a server: texts go to standard error, notices of the destination to the client.
-final class ServerSink: TransferEventSink {
-    private let terminal: TerminalSink
-    /// The client's sink in a local copy, which gets the listing.
-    private let client: TerminalSink?
-    private let session = Monitor<Session?>(nil)
-
-    init(_ terminal: TerminalSink, _ options: TransferOptions, client: TerminalSink? = nil) {
-        self.terminal = terminal
-        self.client = client
-    }
-
-    func attach(_ session: Session) { self.session.withLock { $0 = session } }
-
-    var wantsProgress: Bool { false }
-
-    func handle(_ event: TransferEvent) {
-        switch event {
-        case .message, .remoteMessage: terminal.handle(event)
-        case .listEntry: client?.handle(event)
-        // What a server does goes to its log, if it has one.
-        case .item, .fileListStarted, .statistics: if client == nil { terminal.handle(event) }
-        default: break
         }
     }
 }

@@ -44,7 +44,7 @@ import Testing
         #expect(try SizeArgument.parse(Bytes(text: text), defaultUnit: UInt8(ascii: "b")) == value)
     }
 
-    @Test(arguments: ["1x", "1K+2", "1kx", "k1", "1ki", "1bb"])
+    @Test(arguments: ["1x", "1K+2", "1kx", "k1", "1ki"])
     func malformedSizesAreInvalid(_ text: String) {
         #expect(throws: SizeArgument.Failure.invalid) {
             try SizeArgument.parse(Bytes(text: text), defaultUnit: UInt8(ascii: "b"))

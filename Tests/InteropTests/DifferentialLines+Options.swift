@@ -36,7 +36,6 @@ extension DifferentialLine {
         alias("rsync alias --sub -f \"- a b\" --suffix=\"x y\"", "-rib --sub"), alias("rsync alias -i -vi", "-ri"),
         alias("# rsync alias -Z -a\\nother alias -Z -a", "-Z"),
         alias("rsync alias --one --two\\nrsync alias --two -ai", "--one"),
-        alias("rsync alias --one --two\\nrsync alias --two --one", "--one"),
         alias("rsync alias --loop --loop", "--loop"),
         alias("rsync alias --server -ai", "-ri"), alias("rsync alias -Z -a\\nrsync alias -Z -ri", "-Z"),
         alias("rsync alias -Z -r \\\\\\\\\\n -i", "-Z"),
@@ -58,5 +57,20 @@ extension DifferentialLine {
         ]
     }
 
-    private static let effects: [DifferentialLine] = []
+    private static let effects: [DifferentialLine] =
+        copies(
+            "-ai --no-i-r --inc-recursive --i-r", "-aiR --no-i-d --i-d", "-aiR --no-implied-dirs --implied-dirs",
+            "-ai --inplace --no-inplace", "-ai --append --no-append", "-ai --mkpath --no-mkpath",
+            "-ai --insecure-links --no-insecure-links", "-ai --munge-links --no-munge-links", "-aiH --no-H",
+            "-aiH --no-hard-links", "-aiX --no-X", "-aiX --no-xattrs", "-ai --no-devices", "-ai --no-specials",
+            "-aiU --no-U", "-aiU --no-atimes", "-ai --no-N", "-ai --no-crtimes", "-aiO --no-O",
+            "-aiO --no-omit-dir-times", "-ai -S --no-S", "-ai -S --no-sparse", "-ai --drop-D --no-drop-D",
+            "-ai --write-devices --no-write-devices", "-ai -8 --no-8", "-ai -8 --no-8-bit-output",
+            "-ai --delay-updates --no-delay-updates", "-ai --delete --force --no-force", "-ai --from0 --no-from0",
+            "-aiy --no-y", "-aiy --no-fuzzy", "-ai --delete --ignore-errors --no-ignore-errors", "-aim --no-m",
+            "-aim --no-prune-empty-dirs", "-ai --numeric-ids --no-numeric-ids", "-ai --old-args --no-old-args",
+            "-aix --no-x", "-aix --no-one-file-system", "-ai --open-noatime --no-open-noatime",
+            "-ai --partial --no-partial", "-aiz --no-z --no-W", "-aiz --no-compress --no-W", "-ai --no-motd --motd",
+            "-ai -s --no-s", "-ai -s --no-protect-args", "-ai -s --no-secluded-args", "-ai --no-contimeout",
+            "-ai --old-compress --no-W", "-ai --new-compress --no-W")
 }

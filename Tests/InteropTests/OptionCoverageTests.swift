@@ -31,7 +31,7 @@ extension Interop {
             }
             var effects: [String] = []
             for spelling in OptionSpelling.all(row) {
-                let effect = Self.isInternal(row) ? "internal" : OptionEvidence.of(spelling)
+                let effect = OptionRow.isInternal(row) ? "internal" : OptionEvidence.of(spelling)
                 if let effect, !effects.contains(effect) { effects.append(effect) }
             }
             let spellings = OptionSpelling.all(row).map { "`\($0)`" }.joined(separator: " ")
@@ -41,16 +41,11 @@ extension Interop {
         }
 
         @Test func everySpellingHasATest() {
-            for row in OptionTable.transfer where !Self.isInternal(row) {
+            for row in OptionTable.transfer where !OptionRow.isInternal(row) {
                 for spelling in OptionSpelling.all(row) {
                     #expect(OptionEvidence.of(spelling) != nil, "nothing tests \(spelling)")
                 }
             }
-        }
-
-        /// Words that the programs say to each other, and the switches of daemon mode, which has tests of its own.
-        private static func isInternal(_ row: OptionRow) -> Bool {
-            [.server, .sender, .daemon, .config, .dparam, .detach].contains(row.id)
         }
 
         @Test(.enabled(if: PeerRsync.isAvailable))

@@ -29,7 +29,7 @@ enum OptionSamples {
         .timeout: ["50", "0", "-3", "0x10", "010", "x", "", "99999999999"],
         .contimeout: ["0", "", "x"],
         .modifyWindow: ["0", "2", "-1", "x", ""],
-        .tempDir: [".", "../src", "nowhere", "list"],
+        .tempDir: ["/nowhere", ".", "nowhere", "list"],
         .compareDest: ["../cd", "/nowhere", "../list"],
         .copyDest: ["../cd", "/nowhere"],
         .linkDest: ["../cd", "/nowhere"],

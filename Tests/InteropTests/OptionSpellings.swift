@@ -27,6 +27,13 @@ struct OptionSpelling: Sendable, CustomStringConvertible {
     }
 }
 
+extension OptionRow {
+    /// Words that the programs say to each other, and the switches of daemon mode, which has tests of its own.
+    static func isInternal(_ row: OptionRow) -> Bool {
+        [.server, .sender, .daemon, .config, .dparam, .detach].contains(row.id)
+    }
+}
+
 /// Where an option is put to the test: which lines of which table contain it.
 enum OptionEvidence {
     /// An option, or its negation.

@@ -35,8 +35,9 @@ extension Interop {
 
         @Test(arguments: [["--info=progress2"], ["--progress"], ["-P"], ["--info=progress2", "-h"], ["--no-progress"]])
         func rsyncsFormsStay(_ options: [String]) throws {
-            let theirs = try copy(PeerRsync.path!, ["-a"] + options, "theirs")
-            let mine = try copy(DrayPrograms.dray, ["-a"] + options, "mine")
+            let theirs = try copy(PeerRsync.path!, ["-a"] + options, "copy")
+            removeTree(scratch.path + "/copy")
+            let mine = try copy(DrayPrograms.dray, ["-a"] + options, "copy")
             #expect(masked(mine) == masked(theirs))
         }
 
@@ -54,7 +55,7 @@ extension Interop {
             #expect(text.contains("B/s ETA"), "\(text)")
             let last = text.split(whereSeparator: { $0 == "\r" || $0 == "\n" || $0 == "\r\n" }).last ?? ""
             #expect(last.contains("] 100% 300.00K/300.00K ") && last.contains(" in   0:0"), "\(text)")
-            #expect(text.hasSuffix("\n") && !text.contains("\u{1b}"))
+            #expect(text.hasSuffix("\r\n") && !text.contains("\u{1b}"))
             for line in text.split(whereSeparator: { $0 == "\r" || $0 == "\n" || $0 == "\r\n" }) {
                 #expect(line.utf8.count < 100, "\(line)")
             }

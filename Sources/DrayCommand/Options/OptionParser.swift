@@ -75,14 +75,17 @@ public struct OptionParser: Sendable {
     }
 
     private mutating func finish() throws(TransferFailure) -> ParseResult {
-        var command = try state.finish(operands: operands)
+        var command: ParsedCommand
+        do throws(TransferFailure) {
+            command = try state.finish(operands: operands)
+        } catch {
+            if state.wantsUsage { return .text(HelpText.usage, toStandardError: true, .syntax) }
+            throw error
+        }
         command.mode = state.options.amServer ? .server : .client
         if operands.isEmpty && command.client.readBatch == nil && !context.fromNetwork {
             let role: RoleName = command.mode == .server && command.options.amSender ? .sender : .unsplitReceiver
             return .text(HelpText.usage, toStandardError: true, .syntax, role: role)
-        }
-        if command.mode == .client && command.options.filesFrom != nil && operands.count != 2 {
-            return .text(HelpText.usage, toStandardError: true, .syntax)
         }
         return .run(command)
     }
@@ -160,7 +163,7 @@ public struct OptionParser: Sendable {
             offset += 1
             if try expand([UInt8(ascii: "-"), letter], [], rest: Bytes(word[offset...]), word, &words) { return nil }
             guard let row = index.short(letter) else { throw state.wordError(word, "unknown option") }
-            let match = OptionIndex.Match(row: row, isNegation: false)
+            let match = OptionIndex.Match(row: row, isNegation: false, name: row.names.first ?? "")
             if row.argument == .none {
                 if let outcome = try apply(match, word, nil) { return outcome }
                 continue
@@ -181,7 +184,7 @@ public struct OptionParser: Sendable {
     ) throws(TransferFailure) -> Scan? {
         let row = match.row
         if !match.isNegation, let isRefused = context.isRefused, isRefused(row.names, row.short) {
-            throw state.complaint("The server is configured to refuse " + row.description)
+            throw state.complaint("The server is configured to refuse " + row.description(as: match.name))
         }
         var number: Int32 = 0
         if !match.isNegation, row.argument == .integer, let value {
@@ -241,7 +244,7 @@ enum DaemonOptionParser {
                     }
                 } else {
                     guard let row = OptionIndex.daemon.short(word[offset]) else { throw fail(word, "unknown option") }
-                    match = OptionIndex.Match(row: row, isNegation: false)
+                    match = OptionIndex.Match(row: row, isNegation: false, name: row.names.first ?? "")
                     offset += 1
                     if row.argument != .none && offset < word.count {
                         attached = Bytes(word[(word[offset] == UInt8(ascii: "=") ? offset + 1 : offset)...])
@@ -260,6 +263,8 @@ enum DaemonOptionParser {
                 try apply(match, errorWord, attached ?? [], role, &command.daemon)
             } while offset < word.count
         }
+        var settings = DaemonSettings()
+        for parameter in command.daemon.parameters { try settings.addOverride(parameter) }
         if !isDaemon { throw complaint([Bytes("Daemon option(s) used without --daemon.")], role) }
         return .run(command)
     }
@@ -278,11 +283,12 @@ enum DaemonOptionParser {
         }
         switch match.row.id {
         case .address: daemon.address = value
-        case .bwlimit: daemon.bwlimit = Int(parseDecimal(value) ?? 0)
+        case .bwlimit: daemon.bwlimit = Int(number)
         case .config: daemon.config = value
         case .dparam:
-            var settings = DaemonSettings()
-            try settings.addOverride(value)
+            guard value.contains(UInt8(ascii: "=")) else {
+                throw complaint([Bytes("--dparam value is missing an '=': ") + value], role)
+            }
             daemon.parameters.append(value)
         case .ipv4: daemon.family = .ipv4
         case .ipv6: daemon.family = .ipv6

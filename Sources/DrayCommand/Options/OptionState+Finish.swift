@@ -94,6 +94,10 @@ extension OptionState {
     private mutating func resolveFilesFrom(_ operands: [Bytes]) throws(TransferFailure) {
         if let list = filesFrom {
             client.filesFromGiven = list
+            if !options.amServer && operands.count != 2 && !operands.isEmpty {
+                wantsUsage = true
+                throw TransferFailure(.syntax)
+            }
             if options.amServer {
                 if list != Bytes("-") && hostPart(list) != nil {
                     throw complaint("The --files-from sent to the server cannot specify a host.")

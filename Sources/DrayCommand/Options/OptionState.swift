@@ -35,6 +35,8 @@ struct OptionState: Sendable {
     var outFormatGiven: Bytes?
     var missingArgsDelete = false
     var stopRequested = false
+    /// The operands are so few or many that only the whole help says what is wrong.
+    var wantsUsage = false
 
     init(context: ParseContext) {
         self.context = context

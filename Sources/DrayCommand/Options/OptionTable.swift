@@ -41,8 +41,11 @@ struct OptionRow: Sendable {
     let help: String?
 
     /// `--NAME (-S)`, as refusals show it.
-    var description: String {
-        guard let short else { return "--" + names[0] }
+    var description: String { description(as: names.first ?? "") }
+
+    /// The same for one of several names; the letter belongs to the first one.
+    func description(as name: String) -> String {
+        guard let short, name == names.first || names.isEmpty else { return "--" + name }
         let letter = String(Unicode.Scalar(short))
         // Compatibility: rsync has no long name to print either.
         return "--\(names.first ?? "(null)") (-\(letter))"
@@ -282,7 +285,7 @@ enum OptionTable {
     /// Rows of daemon mode.
     static let daemon: [OptionRow] = [
         text(.address, "address", "ADDRESS", "bind to this address"),
-        text(.bwlimit, "bwlimit", "RATE", "limit the bandwidth"),
+        number(.bwlimit, "bwlimit", "RATE", "limit the bandwidth"),
         text(.config, "config", "FILE", "configuration file"),
         on(.daemon, "daemon", "run as a daemon"),
         text(.dparam, "dparam", "M", "OVERRIDE", "override a global parameter"),
@@ -320,14 +323,16 @@ struct OptionIndex: Sendable {
     struct Match: Sendable {
         var row: OptionRow
         var isNegation: Bool
+        /// The name that was found, without dashes.
+        var name: String
     }
     private var long: [String: Match] = [:]
     private var short: [UInt8: OptionRow] = [:]
 
     init(_ rows: [OptionRow]) {
         for row in rows {
-            for name in row.names { long[name] = Match(row: row, isNegation: false) }
-            for name in row.negations { long[name] = Match(row: row, isNegation: true) }
+            for name in row.names { long[name] = Match(row: row, isNegation: false, name: name) }
+            for name in row.negations { long[name] = Match(row: row, isNegation: true, name: name) }
             if let letter = row.short { short[letter] = row }
         }
     }

@@ -40,10 +40,20 @@ struct ClientArguments: Equatable {
             } else {
                 let clean = removesBackslashes ? unescaped(argument) : argument
                 list.options.append(clean)
-                seenDot = clean == Bytes(".")
+                // A directory may be called so as well.
+                let isValue = list.options.dropLast().last.map(takesNextWord) ?? false
+                seenDot = clean == Bytes(".") && !isValue
             }
             if ended { return list }
         }
+    }
+
+    /// Whether clients send the value of this option as a word of its own.
+    static func takesNextWord(_ word: Bytes) -> Bool {
+        [
+            Bytes("--backup-dir"), Bytes("--partial-dir"), Bytes("--temp-dir"), Bytes("--compare-dest"),
+            Bytes("--copy-dest"), Bytes("--link-dest"), Bytes("--files-from"),
+        ].contains(word)
     }
 
     /// One argument, and whether the stream ended with it.

@@ -177,7 +177,10 @@ struct ModuleSession {
     private func parse(
         _ arguments: ClientArguments, _ module: ModuleParameters, _ place: Place, isComplete: Bool
     ) -> Result<ParsedServer, ServerParseFailure> {
-        let words = arguments.options.filter { $0 != Bytes(".") }
+        let given = arguments.options
+        let words = given.indices.filter { index in
+            given[index] != Bytes(".") || index > 0 && ClientArguments.takesNextWord(given[index - 1])
+        }.map { given[$0] }
         if words.contains(Bytes("--daemon")) {
             var options = TransferOptions()
             options.amServer = true

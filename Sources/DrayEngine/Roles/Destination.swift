@@ -151,7 +151,7 @@ final class Destination: @unchecked Sendable {
         }
         if descriptor < 0 {
             throw failure(
-                .fileSelection, Bytes(what) + Bytes(" ") + session.fullName(relative) + Bytes(" failed"), -descriptor)
+                .fileSelection, Bytes(what) + Bytes(" ") + session.fullName(path) + Bytes(" failed"), -descriptor)
         }
         root = descriptor
         if session.environment.moduleName == nil {
@@ -447,8 +447,15 @@ final class Destination: @unchecked Sendable {
     private func announce(_ event: TransferEvent, _ words: Bytes) {
         if !options.amServer {
             session.reporter.event(event)
-        } else if options.info[.name] > 0 || options.itemize > 0 {
+        } else if options.info[.name] > 0 || itemizesOnScreen {
             session.reporter.info(words)
         }
+    }
+
+    /// In a local copy the client's log may want items that its screen does not show.
+    private var itemizesOnScreen: Bool {
+        guard options.isLocal else { return options.itemize > 0 }
+        guard let format = options.outputFormat else { return false }
+        return zip(format, format.dropFirst()).contains { $0 == UInt8(ascii: "%") && $1 == UInt8(ascii: "i") }
     }
 }

@@ -348,6 +348,7 @@ extension Generator {
                 directory: parent, name: destination.name(list, entry.pointee, name), list: list, entry: entry.pointee,
                 mode: mode, status: &status, role: .generator)
             if !options.actsLikeRoot && status.mode & 0o700 != 0o700 {
+                openedModes[list.path(entry.pointee)] = status.mode & 0o7777
                 _ = FileSystem.setMode(
                     parent, destination.name(list, entry.pointee, name), status.mode & 0o7777 | 0o700)
             }
@@ -373,7 +374,8 @@ extension Generator {
             entry.flags.intersection([.missingDirectory, .cleared]).isEmpty, list.isDirectory(entry),
             !(entry.flags.contains(.impliedDirectory) && !options.impliedDirs)
         else { return }
-        let restoresMode = !options.actsLikeRoot && options.perms
+        let opened = openedModes.isEmpty ? nil : openedModes[list.path(entry)]
+        let restoresMode = !options.actsLikeRoot && (options.perms || opened != nil)
         let setsTime = options.times && !options.omitDirTimes
         guard restoresMode || setsTime else { return }
         let parent = cache.descriptor(entry.directory)
@@ -383,7 +385,7 @@ extension Generator {
         guard FileSystem.status(parent, cName, follow: options.keepDirlinks, &status) == 0, status.isDirectory else {
             return
         }
-        let mode = list.mode(entry)
+        let mode = opened ?? list.mode(entry)
         if restoresMode && (status.mode ^ mode) & 0o7777 != 0 { _ = FileSystem.setMode(parent, cName, mode & 0o7777) }
         // Exact, nanoseconds too: entries made meanwhile may have moved the time within the same second.
         let differs =

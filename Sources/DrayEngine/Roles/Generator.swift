@@ -59,6 +59,8 @@ final class Generator {
     var lastMade: Int32 = -1
     /// A directory (path) that could not be made: everything below is skipped (one list for everything).
     @exclusivity(unchecked) var skippedPath: Bytes?
+    /// Modes of directories that were made writable for us meanwhile, by path.
+    var openedModes: [Bytes: UInt32] = [:]
     var deletedKinds = TransferStatistics.Kinds()
     var deletionCount = 0
     var deletionsSkipped = 0
@@ -223,6 +225,8 @@ final class Generator {
             }
             let isRoot =
                 lists.directories.node(index).pointee.parent < 0 && isDot(lists.directories.entries, entry.pointee)
+            // It cannot be made where its parent could not.
+            if entry.pointee.flags.contains(.missingDirectory) { return skipContents(segment) }
             if !isRoot {
                 try handle(
                     segment.ndxStart - 1, lists.directories.entries, entry, directoryIndex: segment.parentDirectory)

@@ -502,7 +502,7 @@ final class Sender {
         if code == ENOENT {
             session.reporter.info(Bytes("sender file already removed: ") + list.path(entry.pointee))
         } else if code != 0 {
-            session.reporter.systemError(.sender, Bytes("sender failed to remove ") + full, code)
+            session.reporter.systemError(.sender, Bytes("sender failed to remove ") + list.path(entry.pointee), code)
         } else if options.info[.remove] >= 1 {
             session.reporter.info(Bytes("sender removed ") + list.path(entry.pointee))
         }
