@@ -141,6 +141,7 @@ enum Backup {
         guard let place = location(destination, parent, path, name) else { return false }
         defer { place.close() }
         let reporter = destination.session.reporter
+        var method = "RENAME"
         let code = name.withCString { old in
             place.name.withCString { new -> Int32 in
                 if keepsOriginal {
@@ -149,7 +150,10 @@ enum Backup {
                         _ = FileSystem.unlink(place.directory, new)
                         code = FileSystem.link(parent, old, place.directory, new)
                     }
-                    if code == 0 { return 0 }
+                    if code == 0 {
+                        method = "HLINK"
+                        return 0
+                    }
                 }
                 return FileSystem.rename(parent, old, place.directory, new)
             }
@@ -158,6 +162,9 @@ enum Backup {
             reporter.systemError(
                 .receiver, Bytes("make_backup: rename ") + destination.session.fullName(path) + Bytes(" failed"), code)
             return false
+        }
+        if destination.options.debug[.backup] >= 1 {
+            reporter.info(Bytes(text: "make_backup: \(method) ") + path + Bytes(" successful."))
         }
         if destination.options.info[.backup] >= 1 {
             let shown =

@@ -365,6 +365,13 @@ extension Receiver {
             if renamed != 0 { dropTarget(&target) }
             return renamed == 0
         }
+        if options.debug[.recv] >= 1 {
+            let path = list.path(entry)
+            let temporary = Bytes(target.temporary.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) })
+            session.reporter.info(
+                Bytes("renaming ") + path.splitLastComponent.directory.appendingComponent(temporary) + Bytes(" to ")
+                    + path)
+        }
         let renamed = target.temporary.withUnsafeBufferPointer {
             FileSystem.rename(target.directory, $0.baseAddress!, parent, cName)
         }
