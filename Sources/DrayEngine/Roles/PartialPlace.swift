@@ -119,6 +119,10 @@ enum Backup {
         var status = FileStatus()
         guard FileSystem.status(descriptor: real, &status) == 0 else { return }
         if destination.isRoot { _ = FileSystem.setOwner(descriptor: descriptor, uid: status.uid, gid: status.gid) }
+        if destination.options.times {
+            _ = FileSystem.setTimes(
+                descriptor: descriptor, mtime: status.mtime, nanoseconds: status.mtimeNanoseconds, atime: nil)
+        }
         _ = FileSystem.setMode(descriptor: descriptor, status.permissions)
         guard destination.options.acls || destination.options.xattrs > 0 || destination.options.fakeSuper else {
             return
