@@ -237,10 +237,10 @@ struct RsyncCommand {
             shell: try Self.shellWords(command.client), user: remote.user, host: remote.host,
             family: command.client.family.transport, rsyncPath: command.client.rsyncPath,
             serverArguments: vector.visible)
-        if command.options.debug[.cmd] > 0 { sink.handle(.message(.info, Self.commandLine(words))) }
         if command.options.debug[.cmd] > 1 {
-            sink.handle(.message(.info, Self.commandDetails(remote, paths[0], words)))
+            for line in Self.commandDetails(remote, paths[0], words) { sink.handle(.message(.info, line)) }
         }
+        if command.options.debug[.cmd] > 0 { sink.handle(.message(.info, Self.commandLine(words))) }
         let (channel, child) = try RemoteShell.spawn(arguments: words, who: isPush ? .sender : .unsplitReceiver)
         if let bytes = vector.secludedBytes(try Self.conversion(command)) { try? channel.write(bytes) }
         let code = try runSession(command, operands, channel, SessionEnvironment(), sink, signals)
@@ -294,11 +294,13 @@ struct RsyncCommand {
         try RemoteShell.split(client.rsh ?? environmentValue("RSYNC_RSH") ?? Bytes("ssh"))
     }
 
-    private static func commandDetails(_ remote: RemoteOperand, _ path: Bytes, _ words: [Bytes]) -> Bytes {
-        var text = Bytes("cmd=<NULL> machine=") + remote.host + Bytes(" user=") + (remote.user ?? Bytes("<NULL>"))
-        text += Bytes(" path=") + path + [0x0a]
-        for (index, word) in words.enumerated() { text += Bytes(text: "cmd[\(index)]=") + word + [0x20] }
-        return text + [0x0a]
+    private static func commandDetails(_ remote: RemoteOperand, _ path: Bytes, _ words: [Bytes]) -> [Bytes] {
+        let user = remote.user ?? Bytes("<NULL>")
+        let place =
+            Bytes("cmd=<NULL> machine=") + remote.host + Bytes(" user=") + user + Bytes(" path=") + path + [0x0a]
+        var list = Bytes()
+        for (index, word) in words.enumerated() { list += Bytes(text: "cmd[\(index)]=") + word + [0x20] }
+        return [place, list + [0x0a]]
     }
 
     private static func commandLine(_ words: [Bytes]) -> Bytes {

@@ -146,7 +146,9 @@ public final class Session: @unchecked Sendable {
         try checkProtocolVersion()
         if options.debug[.proto] >= 1 {
             let side = options.amServer ? "Server" : "Client"
-            reporter.info("(\(side)) Protocol versions: remote=\(remoteVersion), negotiated=\(protocolVersion)")
+            let line = "(\(side)) Protocol versions: remote=\(remoteVersion), negotiated=\(protocolVersion)"
+            // A server's connection is no place for messages yet.
+            reporter.message(options.amServer ? .warning : .info, Bytes(text: line))
         }
     }
 

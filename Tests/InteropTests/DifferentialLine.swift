@@ -27,7 +27,7 @@ struct DifferentialLine: Sendable, CustomStringConvertible {
         case exact
         /// Several processes print, or messages overtake items: lines are compared as a set.
         case any
-        /// What rsync prints in the middle depends on timing: only the tree and the exit code are compared.
+        /// What rsync prints is a matter of timing or of its processes: only the tree and the exit code are compared.
         case ignored
     }
 

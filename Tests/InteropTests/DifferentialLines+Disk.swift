@@ -122,7 +122,6 @@ extension DifferentialLine {
             DifferentialLine("rsync -a --partial-dir=.part --delete-after src/ dst/", .outdated, traced: true),
             DifferentialLine("rsync -r --existing --delete src/ dst/", .outdated, traced: true),
             DifferentialLine("rsync -aH --link-dest=../src src/ new/", traced: true),
-            DifferentialLine("rsync -aAX src/ dst/", .metadata, traced: true),
         ]
 
     private static let bases: [DifferentialLine] =

@@ -25,6 +25,7 @@ enum DifferentialText {
         (#"\) +(\r|\n)"#, ")$1"),
         (#"(\(xfr#([0-9]+), [^)]*\))(?:\r[^\r\n]*\(xfr#\2, [^)]*\))+"#, "$1"),
         // Random parts of the names of temporary files.
+        (#"(renaming [^\n]*)\.[A-Za-z0-9]{6} to "#, "$1.RANDOM to "),
         (#"(\.[^/"]+)\.[A-Za-z0-9]{6}""#, "$1.RANDOM\""),
     ]
 

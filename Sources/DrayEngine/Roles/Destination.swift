@@ -82,6 +82,9 @@ final class Destination: @unchecked Sendable {
         }
         var path = argument.isEmpty ? Bytes(".") : argument
         let count = lists.knownCount
+        if options.debug[.recv] >= 1 {
+            session.reporter.info(Bytes(text: "get_local_name count=\(count) ") + path)
+        }
         var trailing = path.last == UInt8(ascii: "/")
         var status = FileStatus()
         let buffer = NameBuffer()

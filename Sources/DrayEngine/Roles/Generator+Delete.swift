@@ -208,7 +208,7 @@ extension Generator {
 
     /// Says what is about to go; the flags are those of rsync for the same purposes.
     private func tellDeletion(_ path: Bytes, _ status: FileStatus, _ isMakingRoom: Bool, _ isNested: Bool) {
-        let purpose = isNested ? 4 : isMakingRoom ? 10 : 2
+        let purpose = isNested ? 4 : isMakingRoom ? (status.isDirectory ? 10 : 18) : 2
         let mode = String(status.mode & 0o177777, radix: 8)
         session.reporter.info(Bytes("delete_item(") + path + Bytes(text: ") mode=\(mode) flags=\(purpose)"))
         if status.isDirectory && options.debug[.del] >= 3 {

@@ -105,8 +105,6 @@ final class Generator {
             try walk(progress)
             if !session.incremental { break }
         }
-        // Compatibility: these lines come all at once when the phases are over for the generator.
-        defer { session.debug(.genr, words: "generate_files finished") }
         if session.incremental {
             // The last list counts as the end of phase 0.
             while !open.isEmpty || phasesDone == 0 {
@@ -165,6 +163,8 @@ final class Generator {
             all.deleted = deletedKinds
             all.deletionsSkipped = deletionsSkipped
         }
+        // Before the goodbye: nothing may follow that.
+        session.debug(.genr, words: "generate_files finished")
         try sendDone()
         try writer.flush()
     }

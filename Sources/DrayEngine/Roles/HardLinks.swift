@@ -257,9 +257,9 @@ extension Generator {
         if parent < 0 || source < 0 { return }
         if exists && status.isDirectory && !makeRoom(list, entry, parent, status, "hard link") { return }
         if exists && options.backup && !status.isDirectory {
-            _ = Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: false)
+            _ = Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true)
         }
-        let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory && !options.backup) {
+        let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) {
             directory, new in
             FileSystem.link(source, self.otherName.cString(finished.name), directory, new)
         }

@@ -119,6 +119,10 @@ enum Backup {
         var status = FileStatus()
         guard FileSystem.status(descriptor: real, &status) == 0 else { return }
         if destination.isRoot { _ = FileSystem.setOwner(descriptor: descriptor, uid: status.uid, gid: status.gid) }
+        if destination.options.times {
+            _ = FileSystem.setTimes(
+                descriptor: descriptor, mtime: status.mtime, nanoseconds: status.mtimeNanoseconds, atime: nil)
+        }
         _ = FileSystem.setMode(descriptor: descriptor, status.permissions)
         guard destination.options.acls || destination.options.xattrs > 0 || destination.options.fakeSuper else {
             return
@@ -141,6 +145,7 @@ enum Backup {
         guard let place = location(destination, parent, path, name) else { return false }
         defer { place.close() }
         let reporter = destination.session.reporter
+        var method = "RENAME"
         let code = name.withCString { old in
             place.name.withCString { new -> Int32 in
                 if keepsOriginal {
@@ -149,7 +154,10 @@ enum Backup {
                         _ = FileSystem.unlink(place.directory, new)
                         code = FileSystem.link(parent, old, place.directory, new)
                     }
-                    if code == 0 { return 0 }
+                    if code == 0 {
+                        method = "HLINK"
+                        return 0
+                    }
                 }
                 return FileSystem.rename(parent, old, place.directory, new)
             }
@@ -158,6 +166,9 @@ enum Backup {
             reporter.systemError(
                 .receiver, Bytes("make_backup: rename ") + destination.session.fullName(path) + Bytes(" failed"), code)
             return false
+        }
+        if destination.options.debug[.backup] >= 1 {
+            reporter.info(Bytes(text: "make_backup: \(method) ") + path + Bytes(" successful."))
         }
         if destination.options.info[.backup] >= 1 {
             let shown =

@@ -396,6 +396,13 @@ extension Receiver {
             if renamed != 0 { dropTarget(&target) }
             return renamed == 0
         }
+        if options.debug[.recv] >= 1 {
+            let path = list.path(entry)
+            let shown = Bytes(
+                UnsafeBufferPointer(start: temporary, count: strlen(temporary)).map(UInt8.init(bitPattern:)))
+            session.reporter.info(
+                Bytes("renaming ") + path.splitLastComponent.directory.appendingComponent(shown) + Bytes(" to ") + path)
+        }
         return finishRename(
             FileSystem.rename(target.directory, temporary, parent, cName), target, list, entry, parent)
     }
