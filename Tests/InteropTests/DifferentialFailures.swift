@@ -167,7 +167,7 @@ extension DifferentialLine {
             "unset RSYNC_CONNECT_PROG; rsync rsync://nosuch.invalid/x dst/",
             "RSYNC_CONNECT_PROG='echo @ERROR: go away' rsync rsync://x/y dst/",
             "RSYNC_CONNECT_PROG='echo hello' rsync rsync://x/y dst/",
-            "RSYNC_CONNECT_PROG=true rsync rsync://x/y dst/",
+            "RSYNC_CONNECT_PROG='read x;:' rsync rsync://x/y dst/",
             "RSYNC_CONNECT_PROG='true %H' rsync 'rsync://x;y/z' dst/")
 
     private static let limits: [DifferentialLine] =
