@@ -52,6 +52,30 @@ extension Interop {
             }
         }
 
+        /// Literal and matched runs in turn: what matched enters the compressor's history, at every level its own way.
+        @Test(arguments: [1, 2, 3, 4, 6, 9], ["zlib", "zlibx"])
+        func compressedBytesAreThoseOfRsync(_ level: Int, _ method: String) throws {
+            let tap = try WireTap()
+            let source = try tap.tree("src")
+            let words = (0..<9_000).map { "line \($0 % 300) of \($0 / 7) " }.joined()
+            let noise = FileTree.noise(30_000, seed: 91)
+            try source.file("f", noise + Array("inserted".utf8) + Array(words.utf8) + noise.prefix(9_000))
+            var sent: [[UInt8]] = []
+            for pair in GoldenSetUpTests.pairs {
+                let destination = try tap.tree("dst")
+                try destination.file("f", noise.prefix(12_000) + Array(words.utf8.suffix(60_000)), time: 900_000_000)
+                let options = ["--no-W", "-t", "--cc=md5", "--zc=\(method)", "--zl=\(level)", "--checksum-seed=1"]
+                let capture = try tap.record(
+                    pair[0], pair[1], .push, options, source: "src/f", destination: "dst/")
+                #expect(capture.result.exitCode == 0, "\(pair): \(capture.result.errorText)")
+                sent.append(capture.sender)
+            }
+            #expect(sent[0].count > 1000)
+            for (bytes, pair) in zip(sent, GoldenSetUpTests.pairs).dropFirst() {
+                #expect(bytes == sent[0], "\(pair): \(bytes.count) bytes")
+            }
+        }
+
         private func messages(_ direction: WireDirection) -> [WireFrame] { direction.frames.filter { $0.code != 0 } }
 
         /// A batch file of one copied file.

@@ -43,8 +43,11 @@ enum LiteralCoders {
     static func encoder(_ compression: Compression) -> (any LiteralEncoder)? {
         switch compression.method {
         case .zlib:
+            // The fast levels do not build their history alike: there the bytes of rsync need its way of making it.
+            let isFast = (1...3).contains(compression.level)
             return ZlibEncoder(
-                level: compression.level, insertsMatches: true, compressesMatches: compression.compressesMatches)
+                level: compression.level, insertsMatches: true,
+                compressesMatches: compression.compressesMatches || isFast)
         case .zlibx: return ZlibEncoder(level: compression.level, insertsMatches: false)
         case .zstd:
             #if Zstd
