@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -77,4 +78,10 @@ const char *dray_strerror(int error) {
     /* The message table is constant; unknown numbers need a buffer of their own per thread. */
     static __thread char buffer[64];
     return strerror_r(error, buffer, sizeof buffer);
+}
+
+int dray_processor_count(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return -1;
+    return CPU_COUNT(&set);
 }

@@ -39,6 +39,23 @@ public final class DeltaMatcher {
     /// Block that follows the last match.
     private var wanted: Int32 = 0
     private let scanner = DeltaScanner()
+    private let mayUseHelper: Bool
+    private var helper: ScanHelper?
+    /// The stretch that is being searched together with the helper.
+    private struct SharedStretch {
+        /// Last position of the caller's part, last position of all.
+        var middle: Int
+        var limit: Int
+        /// Candidates of the helper's part that have been looked at, and where its search ended once that is known.
+        var taken = 0
+        var end: ScanHelper.Window?
+    }
+    private var shared: SharedStretch?
+    /// File offset where the last match ended.
+    private var lastMatchEnd: Int64 = 0
+    /// A search is shared with the helper in stretches of this length, after as many bytes without a match: where blocks
+    /// match, what the helper finds would be of no use.
+    private static let sharedStretch = 128 * 1024
     private let digest = UnsafeMutablePointer<UInt8>.allocate(capacity: ChecksumAlgorithm.maxDigestLength)
     /// Effort that is left for this file, against tables made to waste time.
     private var comparisonsLeft = 0
@@ -47,9 +64,11 @@ public final class DeltaMatcher {
     public private(set) var matchCount = 0
     public private(set) var falseAlarmCount = 0
 
-    public init() {}
+    /// - Parameter mayUseHelper: whether a second thread can run beside the caller's.
+    public init(mayUseHelper: Bool = false) { self.mayUseHelper = mayUseHelper }
 
     deinit {
+        helper?.end()
         buffer.deallocate()
         digest.deallocate()
     }
@@ -66,6 +85,7 @@ public final class DeltaMatcher {
     ) throws {
         let block = Int(table.head.blockLength)
         prepare(length: length, block: table.count > 0 ? block : 0, count: table.count)
+        defer { leaveShared() }
         self.updatingBasis = updatingBasis
         if table.count == 0 || length <= 0 {
             try copyRest(from: &source, to: &sink)
@@ -84,6 +104,7 @@ public final class DeltaMatcher {
             buffer = .allocate(byteCount: (wantedSize + 4095) & ~4095, alignment: 4096)
         }
         (available, literalStart, position, base, wanted) = (0, 0, 0, 0, 0)
+        lastMatchEnd = 0
         self.length = max(0, length)
         let bounded = Int(min(self.length, 1 << 46))
         comparisonsLeft = 16 * (bounded / 64 + count) + (1 << 20)
@@ -97,12 +118,8 @@ public final class DeltaMatcher {
         _ need: Int, _ source: inout S, _ sink: inout K
     ) throws -> Bool {
         if position + need <= available { return true }
-        if position - literalStart >= Limits.literalPiece {
-            // Whole pieces only, so that the cuts on the wire are those of one long run.
-            try hand(
-                literalsUpTo: literalStart + (position - literalStart) / Limits.literalPiece * Limits.literalPiece,
-                &sink)
-        }
+        leaveShared()
+        try handWholePieces(&sink)
         if literalStart > 0 {
             let start = unsafe buffer.baseAddress!
             // Safe: literalStart <= available <= buffer.count.
@@ -125,6 +142,13 @@ public final class DeltaMatcher {
             available += min(got, Int(room))
         }
         return true
+    }
+
+    /// Hands over the literals before `position`, but whole pieces only, so that the cuts on the wire are those of one
+    /// long run.
+    private func handWholePieces<K: DeltaSink>(_ sink: inout K) throws {
+        let pieces = (position - literalStart) / Limits.literalPiece
+        if pieces > 0 { try hand(literalsUpTo: literalStart + pieces * Limits.literalPiece, &sink) }
     }
 
     private func hand<K: DeltaSink>(literalsUpTo end: Int, _ sink: inout K) throws {
@@ -152,10 +176,7 @@ public final class DeltaMatcher {
         guard try fill(block, &source, &sink) else { return }
         var sum = RollingChecksum(rollingSum(block))
         while true {
-            let start = UnsafePointer(unsafe buffer.baseAddress!.assumingMemoryBound(to: UInt8.self))
-            let isCandidate = scanner.scan(
-                start, &position, limit: available - block, &sum, block: block, table: table)
-            if isCandidate,
+            if try scan(block, &sum, table, &sink),
                 let found = try findBlock(sum.value, block, table, hasher, &source, &sink)
             {
                 try accept(found, block, &sink)
@@ -183,6 +204,60 @@ public final class DeltaMatcher {
         }
     }
 
+    /// Slides the window until some block of `table` has its sum (true) or no full block fits behind it (false).
+    private func scan<K: DeltaSink>(
+        _ block: Int, _ sum: inout RollingChecksum, _ table: BlockSumTable, _ sink: inout K
+    ) throws -> Bool {
+        let start = UnsafePointer(unsafe buffer.baseAddress!.assumingMemoryBound(to: UInt8.self))
+        let limit = available - block
+        if shared == nil, mayUseHelper, limit - position >= Self.sharedStretch,
+            base + Int64(position) - lastMatchEnd >= Self.sharedStretch, let helper = startedHelper()
+        {
+            // The smaller part is the caller's, who also sends what has been searched.
+            let middle = position + (limit - position) * 2 / 5
+            helper.start(start, first: middle + 1, limit: limit, block: block, table: table)
+            shared = SharedStretch(middle: middle, limit: limit)
+        }
+        guard let stretch = shared, let helper else {
+            return scanner.scan(start, &position, limit: limit, &sum, block: block, table: table)
+        }
+        if position <= stretch.middle {
+            if scanner.scan(start, &position, limit: stretch.middle, &sum, block: block, table: table) { return true }
+            try handWholePieces(&sink)
+        }
+        return takeCandidate(helper, stretch, &sum)
+    }
+
+    /// Moves the window to the next candidate that the helper has met, or to the end of its search (false).
+    private func takeCandidate(
+        _ helper: ScanHelper, _ stretch: SharedStretch, _ sum: inout RollingChecksum
+    ) -> Bool {
+        var end = stretch.end ?? helper.finish()
+        let isCandidate = stretch.taken < helper.candidates.count
+        if isCandidate {
+            shared = SharedStretch(
+                middle: stretch.middle, limit: stretch.limit, taken: stretch.taken + 1, end: end)
+            end = helper.candidates[stretch.taken]
+        }
+        position = end.position
+        sum = end.sum
+        // Nothing is left to find, and the window may move on.
+        if !isCandidate || end.position == stretch.limit { shared = nil }
+        return isCandidate
+    }
+
+    /// Gives up what the helper has found or is finding: the window jumps, or the buffer moves.
+    private func leaveShared() {
+        guard let stretch = shared else { return }
+        if stretch.end == nil { helper?.cancel() }
+        shared = nil
+    }
+
+    private func startedHelper() -> ScanHelper? {
+        if helper == nil { helper = ScanHelper() }
+        return helper
+    }
+
     /// Tries the short last block at the only place where it may lie: the end of the source.
     private func searchLastBlock<S: DeltaSource, K: DeltaSink>(
         _ table: BlockSumTable, _ hasher: BlockHasher, _ source: inout S, _ sink: inout K
@@ -205,12 +280,14 @@ public final class DeltaMatcher {
     }
 
     private func accept<K: DeltaSink>(_ block: Int32, _ count: Int, _ sink: inout K) throws {
+        leaveShared()
         matchCount += 1
         try hand(literalsUpTo: position, &sink)
         try sink.match(block: block, length: count)
         try sink.matchedData(.init(rebasing: buffer[position..<(position + count)]))
         position += count
         literalStart = position
+        lastMatchEnd = base + Int64(position)
         wanted = block &+ 1
     }
 

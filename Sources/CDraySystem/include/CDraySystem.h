@@ -37,6 +37,9 @@ uint32_t dray_dev_major(uint64_t device);
 uint32_t dray_dev_minor(uint64_t device);
 uint64_t dray_make_dev(uint32_t major, uint32_t minor);
 
+/* Processors that this process may run on; -1/errno. */
+int dray_processor_count(void);
+
 /* Milliseconds and nanoseconds of CLOCK_MONOTONIC. */
 uint64_t dray_monotonic_ns(void);
 /* errno text without the thread-safety warning of strerror. */

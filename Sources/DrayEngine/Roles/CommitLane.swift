@@ -51,7 +51,7 @@ final class CommitLane: @unchecked Sendable {
     init?(destination: Destination, events: ReceiverEvents) {
         self.destination = destination
         self.events = events
-        guard sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 else { return nil }
+        guard Processors.usable > 1 else { return nil }
         outcomes.reserveCapacity(Self.slotCount)
         thread = RoleThread { [unowned self] in self.run() }
         if thread == nil { return nil }

@@ -20,7 +20,7 @@ final class Sender {
     private let maxPhase: Int
     private let wholeHasher: StrongHasher
     private let blockHasher: BlockHasher
-    private let matcher = DeltaMatcher()
+    private let matcher = DeltaMatcher(mayUseHelper: Processors.usable > 1)
     private let tokens: TokenWriter
     /// Where sum heads, data and file sums go: with `--only-write-batch` into the file alone.
     private let dataWriter: WireWriter
