@@ -12,9 +12,13 @@ func module(_ name: String, _ dependencies: [Target.Dependency], path: String? =
 }
 
 /// One program: its `main.swift` makes one call.
-func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+///
+/// Those of the engine carry the Swift runtime, so that they start fast and run where no toolchain is; nobody who embeds
+/// the library meets these flags. With Foundation in it a program would only grow.
+func program(_ name: String, _ dependencies: [Target.Dependency], carriesRuntime: Bool = true) -> Target {
     .executableTarget(
-        name: name, dependencies: dependencies, path: "Sources/Executables/\(name)", swiftSettings: swiftSettings)
+        name: name, dependencies: dependencies, path: "Sources/Executables/\(name)", swiftSettings: swiftSettings,
+        linkerSettings: carriesRuntime ? [.unsafeFlags(["-static-stdlib"])] : [])
 }
 
 /// One test target; all of them may use the shared support module.
@@ -89,7 +93,7 @@ let package = Package(
         program("DrayMain", ["DrayCommand"]),
         program("RsyncServerMain", ["DrayCommand"]),
         program("RsyncClientMain", ["DrayCommand"]),
-        program("DrayMigrateMain", ["DrayMigrate"]),
+        program("DrayMigrateMain", ["DrayMigrate"], carriesRuntime: false),
 
         // MARK: Tests
         .target(

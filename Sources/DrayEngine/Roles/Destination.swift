@@ -26,6 +26,8 @@ final class Destination: @unchecked Sendable {
     private(set) var wasCreated = false
     /// Owners and devices are set for real.
     let isRoot: Bool
+    /// Owners and devices count: for real, or as stored by `--fake-super`.
+    let actsLikeRoot: Bool
     let options: TransferOptions
     /// ACLs and xattr lists that entries refer to.
     let received: ReceivedMetadata
@@ -43,6 +45,7 @@ final class Destination: @unchecked Sendable {
         self.received = received
         options = session.options
         isRoot = session.options.actsAsRoot
+        actsLikeRoot = session.options.actsLikeRoot
         generatorMetadata = LocalMetadata(session: session, side: .receiver)
         receiverMetadata = LocalMetadata(session: session, side: .receiver)
         backupMetadata = Monitor(LocalMetadata(session: session, side: .receiver))

@@ -147,7 +147,7 @@ extension Generator {
     private func isHandledNode(_ type: UInt32) -> Bool {
         if options.dropDevices { return false }
         if type == FileType.fifo || type == FileType.socket { return options.specials }
-        return options.devices && options.actsLikeRoot
+        return options.devices && destination.actsLikeRoot
     }
 
     private func handleAgain(
@@ -228,7 +228,7 @@ extension Generator {
                 flags.insert(.reportPermissions)
             }
         }
-        if options.owner && options.actsLikeRoot && attributes.uid != status.uid { flags.insert(.reportOwner) }
+        if options.owner && destination.actsLikeRoot && attributes.uid != status.uid { flags.insert(.reportOwner) }
         if options.group && !attributes.skipGroup && attributes.gid != status.gid { flags.insert(.reportGroup) }
         return flags
     }
@@ -347,7 +347,7 @@ extension Generator {
             destination.setAttributes(
                 directory: parent, name: destination.name(list, entry.pointee, name), list: list, entry: entry.pointee,
                 mode: mode, status: &status, role: .generator)
-            if !options.actsLikeRoot && status.mode & 0o700 != 0o700 {
+            if !destination.actsLikeRoot && status.mode & 0o700 != 0o700 {
                 openedModes[list.path(entry.pointee)] = status.mode & 0o7777
                 _ = FileSystem.setMode(
                     parent, destination.name(list, entry.pointee, name), status.mode & 0o7777 | 0o700)
@@ -375,7 +375,7 @@ extension Generator {
             !(entry.flags.contains(.impliedDirectory) && !options.impliedDirs)
         else { return }
         let opened = openedModes.isEmpty ? nil : openedModes[list.path(entry)]
-        let restoresMode = !options.actsLikeRoot && (options.perms || opened != nil)
+        let restoresMode = !destination.actsLikeRoot && (options.perms || opened != nil)
         let setsTime = options.times && !options.omitDirTimes
         guard restoresMode || setsTime else { return }
         let parent = cache.descriptor(entry.directory)
