@@ -20,7 +20,8 @@ import Testing
         var input = MemorySource(bytes: source, piece: 300_000)
         var sink = TokenSink()
         try matcher.run(
-            length: Int64(source.count), table: table, hasher: hasher, updatingBasis: false, source: &input, sink: &sink)
+            length: Int64(source.count), table: table, hasher: hasher, updatingBasis: false, source: &input, sink: &sink
+        )
         return sink.tokens
     }
 
