@@ -336,9 +336,12 @@ final class SideRun {
 
     /// Names from a file are looked for below one directory: without it there is nothing to do.
     private func checkBase(_ base: Bytes) throws(TransferFailure) {
-        if session.environment.sanitizesPaths || session.options.amDaemon { return }
-        let directory = (base.isEmpty ? Bytes(".") : base).withCString {
-            FileSystem.open(session.environment.workingDirectory, $0, O_RDONLY | O_DIRECTORY)
+        let isConfined = session.environment.sanitizesPaths || session.options.amDaemon
+        let relative = isConfined ? Bytes(base.drop { $0 == UInt8(ascii: "/") }) : base
+        let anchor = session.environment.workingDirectory
+        let directory = (relative.isEmpty ? Bytes(".") : relative).withCString {
+            isConfined
+                ? ConfinedPath.openDirectory(anchor, $0) : FileSystem.open(anchor, $0, O_RDONLY | O_DIRECTORY)
         }
         if directory >= 0 {
             _ = FileSystem.close(directory)

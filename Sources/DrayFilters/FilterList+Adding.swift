@@ -126,8 +126,10 @@ extension FilterList {
         _ rule: FilterRule, shown: Bytes, origin: RuleOrigin, to place: Place
     ) throws(TransferFailure) {
         var path = rule.pattern
-        if path.first != UInt8(ascii: "/"), path.contains(UInt8(ascii: "/")), let directory = place.directory {
-            path = collapsedPath(directory.appendingComponent(path))
+        if path.first != UInt8(ascii: "/"), let directory = place.directory {
+            // Compatibility: a bare name is looked for at the top of the transfer, not beside the file that gives it.
+            let start = path.contains(UInt8(ascii: "/")) ? directory : settings.workingDirectory
+            path = collapsedPath(start.appendingComponent(path))
         }
         if path.count >= Limits.maxPath {
             onNotice?(Bytes("merge-file name overflows: ") + shown)

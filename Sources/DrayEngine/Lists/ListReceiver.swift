@@ -302,20 +302,24 @@ enum PathSanitizing {
         return keepsSlash && name.last == slash ? joined + [slash] : joined
     }
 
-    /// A link target without leading slash and without `..` beyond the depth of the link's directory.
+    /// A link target without leading slash, `.` and what `..` takes back, that does not climb above the depth of the
+    /// link's directory.
     static func target(_ target: Bytes, at path: Bytes) -> Bytes {
         var depth = path.fields { $0 == UInt8(ascii: "/") }.count - 1
-        var out: [Bytes] = []
-        for part in target.fields(separatedBy: { $0 == UInt8(ascii: "/") }) {
-            if part == Bytes(".") { continue }
-            if part == Bytes("..") {
-                if depth <= 0 { continue }
+        var kept: [Bytes] = []
+        // Components in front that climb.
+        var climbing = 0
+        for part in target.fields(separatedBy: { $0 == UInt8(ascii: "/") }) where part != Bytes(".") {
+            if part != Bytes("..") {
+                kept.append(part)
+            } else if kept.count > climbing {
+                kept.removeLast()
+            } else if depth > 0 {
                 depth -= 1
-            } else {
-                depth += 1
+                kept.append(part)
+                climbing = kept.count
             }
-            out.append(part)
         }
-        return out.isEmpty ? Bytes(".") : Bytes(out.joined(separator: Bytes("/")))
+        return kept.isEmpty ? Bytes(".") : Bytes(kept.joined(separator: Bytes("/")))
     }
 }

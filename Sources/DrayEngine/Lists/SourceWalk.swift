@@ -216,11 +216,14 @@ final class SourceWalk {
             use: .segment)
         segment.parentDirectory = index
         try sendDirectory(Int(index), segment)
-        // Duplicate directories of other arguments share this list.
+        // Duplicate directories of other arguments share this list; the same one twice in a row is looked at once.
+        var previous = lists.directories.node(Int(index)).pointee.path
         var twin = lists.directories.node(Int(index)).pointee.nextSibling
         while twin >= 0 {
             let isTwin = isTwin(Int(twin), of: Int(index))
-            if isTwin { try sendDirectory(Int(twin), segment) }
+            let path = lists.directories.node(Int(twin)).pointee.path
+            if isTwin && path != previous { try sendDirectory(Int(twin), segment) }
+            if isTwin { previous = path }
             // In sorted order they are neighbours.
             if !isTwin && session.conversion == nil { break }
             twin = lists.directories.node(Int(twin)).pointee.nextSibling
