@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension DifferentialLine {
-    static let logs: [DifferentialLine] = ownLogs + otherLogs + madePaths
+    static let logs: [DifferentialLine] = ownLogs + otherLogs + madePaths + dottedSources
 
     /// Prints a log and removes it, because its times and processes are each run's own.
     private static func logged(_ script: String, _ name: String) -> DifferentialLine {
@@ -39,6 +39,13 @@ extension DifferentialLine {
             DifferentialLine("rsync -a -M--log-file=no/where src/ dst/", .outdated, order: .any),
             DifferentialLine("rsync -a -M--log-file=no/where src/ host:dst/", .outdated, order: .any),
         ]
+
+    /// Sources of a module that mean a directory's contents.
+    private static let dottedSources: [DifferentialLine] = [
+        "-a rsync://h/all/src/dir/. dst/", "-a rsync://h/all/src/dir/./ dst/", "-a rsync://h/src/. dst/",
+        "-a rsync://h/src/dir//. dst/", "-a rsync://h/src/./dir dst/", "-aR rsync://h/src/./dir/. dst/",
+        "-a 'rsync://h/src/d*/.' dst/", "-a src/dir/ rsync://h/all/dst/.",
+    ].map { DifferentialLine("rsync " + $0, order: .any) }
 
     private static let madePaths: [DifferentialLine] = [
         "-r --mkpath src/dir src/alpha/", "-r --mkpath src/dir/ src/alpha/x", "-r --mkpath src/dir/ src/alpha/x/y",
