@@ -185,6 +185,7 @@ struct RsyncCommand {
         let client = Session(
             options: command.options, channel: limited(near, command), filters: filters,
             environment: try makeEnvironment(command), sink: sink)
+        serverOptions.logsItems = serverClient.logFile != nil
         let serverSink = ServerSink(TerminalSink(serverOptions, serverClient), serverOptions, client: sink)
         let server = Session(
             options: serverOptions, channel: far, filters: serverFilters,
@@ -238,9 +239,9 @@ struct RsyncCommand {
             family: command.client.family.transport, rsyncPath: command.client.rsyncPath,
             serverArguments: vector.visible)
         if command.options.debug[.cmd] > 1 {
-            for line in Self.commandDetails(remote, paths[0], words) { sink.handle(.message(.info, line)) }
+            for line in Self.commandDetails(remote, paths[0], words) { sink.handle(.message(.notice, line)) }
         }
-        if command.options.debug[.cmd] > 0 { sink.handle(.message(.info, Self.commandLine(words))) }
+        if command.options.debug[.cmd] > 0 { sink.handle(.message(.notice, Self.commandLine(words))) }
         let (channel, child) = try RemoteShell.spawn(arguments: words, who: isPush ? .sender : .unsplitReceiver)
         if let bytes = vector.secludedBytes(try Self.conversion(command)) { try? channel.write(bytes) }
         let code = try runSession(command, operands, channel, SessionEnvironment(), sink, signals)
@@ -282,7 +283,9 @@ struct RsyncCommand {
             options: command.options, channel: limited(channel, command),
             filters: try makeFilters(command, command.options, sink), environment: surroundings, sink: sink)
         signals.attach(session)
-        return EngineClient.run(session, sources: operands.sources, destination: operands.destination)
+        let code = EngineClient.run(session, sources: operands.sources, destination: operands.destination)
+        if session.peerHasEnded { sink.peerHasExplained() }
+        return code
     }
 
     private func limited(_ channel: any ByteChannel, _ command: ParsedCommand) -> any ByteChannel {

@@ -26,7 +26,7 @@ final class ServerSink: TransferEventSink {
         case .message, .remoteMessage: terminal.handle(event)
         case .listEntry: client?.handle(event)
         // What a server does goes to its log, if it has one.
-        case .item, .fileListStarted, .statistics: if client == nil { terminal.handle(event) }
+        case .item, .deleted, .fileListStarted, .statistics: if terminal.hasLog { terminal.handle(event) }
         default: break
         }
     }

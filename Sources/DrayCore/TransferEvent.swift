@@ -6,6 +6,8 @@
 public enum MessageLevel: Sendable, Equatable {
     /// Standard output; silenced by `--quiet`.
     case info
+    /// As `info`, but for the client's screen only: no log has it.
+    case notice
     /// Standard error.
     case warning
     /// Standard error.

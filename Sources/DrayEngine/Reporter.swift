@@ -85,13 +85,14 @@ public final class Reporter: Sendable {
         text.append(0x0a)
         if amServer && !allToOwnError {
             let (connection, through) = state.withLock { ($0.writer, $0.throughConnection) }
-            if let writer = connection, level == .info || errorsThroughConnection || through,
+            let isInfo = level == .info || level == .notice
+            if let writer = connection, isInfo || errorsThroughConnection || through,
                 let code = frameCode(level, writer.protocolVersion)
             {
-                if level == .info && quiet { return }
+                if isInfo && quiet { return }
                 // Longer texts would be refused by the peer as an overflow.
                 writer.queueMessage(code, wireText(text).prefix(Limits.lineBuffer - 1))
-                sink.handle(.message(.log, text))
+                if level != .notice { sink.handle(.message(.log, text)) }
                 return
             }
         }
@@ -100,7 +101,7 @@ public final class Reporter: Sendable {
 
     private func frameCode(_ level: MessageLevel, _ protocolVersion: Int32) -> MessageCode? {
         switch level {
-        case .info: .info
+        case .info, .notice: .info
         case .warning: protocolVersion < 30 && (!isLocal || protocolVersion < 29) ? .info : .warning
         case .error: protocolVersion < 30 && (!isLocal || protocolVersion < 29) ? .errorTransfer : .error
         case .errorTransfer: .errorTransfer

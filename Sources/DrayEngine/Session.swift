@@ -119,6 +119,9 @@ public final class Session: @unchecked Sendable {
         }
     }
 
+    /// The peer has said why it ends, so its user knows.
+    public private(set) var peerHasEnded = false
+
     var interruption: ExitCode? {
         let code = stopRequest.load(ordering: .relaxed)
         return code == 0 ? nil : ExitCode(rawValue: code)
@@ -375,6 +378,7 @@ public final class Session: @unchecked Sendable {
         case .errorExit:
             var failure = TransferFailure(payload.count == 4 ? ExitCode(rawValue: value()) : .ok)
             failure.cameFromPeer = true
+            peerHasEnded = failure.code != .ok
             throw failure
         case .success, .noSend: try onIndexMessage?(code, value())
         case .deleted:

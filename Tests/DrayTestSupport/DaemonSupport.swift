@@ -262,7 +262,7 @@ public final class DaemonLab {
     }
 
     /// Sends `text`, then reads until the peer closes or `milliseconds` pass without a byte.
-    public static func talk(_ port: Int, _ text: [UInt8], milliseconds: Int32 = 700) -> String {
+    public static func talk(_ port: Int, _ text: [UInt8], milliseconds: Int32 = 700, until end: String = "") -> String {
         let descriptor = dial(port)
         guard descriptor >= 0 else { return "" }
         defer { close(descriptor) }
@@ -274,11 +274,11 @@ public final class DaemonLab {
             if count <= 0 { break }
             sent += count
         }
-        return read(descriptor, milliseconds)
+        return read(descriptor, milliseconds, until: end)
     }
 
-    /// What arrives on a socket.
-    public static func read(_ descriptor: Int32, _ milliseconds: Int32) -> String {
+    /// What arrives on a socket, up to and with `end`, or until `milliseconds` pass without a byte.
+    public static func read(_ descriptor: Int32, _ milliseconds: Int32, until end: String = "") -> String {
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 4096)
         var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
@@ -286,6 +286,7 @@ public final class DaemonLab {
             let count = recv(descriptor, &buffer, buffer.count, 0)
             if count <= 0 { break }
             bytes += buffer[..<count]
+            if !end.isEmpty && String(decoding: bytes, as: UTF8.self).contains(end) { break }
         }
         return String(decoding: bytes, as: UTF8.self)
     }

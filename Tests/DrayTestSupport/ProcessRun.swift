@@ -98,7 +98,10 @@ public final class RunningProcess {
     }
 
     /// Waits for the end; after `seconds` the whole process group is killed.
-    public func wait(seconds: Int = 60) -> ProcessResult {
+    ///
+    /// What the program has left running (a remote shell, a server that notices the end) may still write: it gets
+    /// `afterwards` seconds to end as well, which costs nothing where nothing is left.
+    public func wait(seconds: Int = 60, afterwards: Double = 3) -> ProcessResult {
         var timedOut = false
         var waited = 0
         while isRunning {
@@ -108,6 +111,12 @@ public final class RunningProcess {
             }
             usleep(2_000)
             waited += 2_000
+        }
+        var left = Int(afterwards * 1_000_000)
+        // The number of a group stays taken while one of its processes is there.
+        while left > 0 && kill(-pid, 0) == 0 {
+            usleep(2_000)
+            left -= 2_000
         }
         let value = status ?? 0
         let signalNumber = value & 0x7f
@@ -125,7 +134,7 @@ public final class RunningProcess {
     }
 }
 
-/// Runs a program to its end.
+/// Runs a program to its end, and that of what it has started.
 public func run(
     _ words: [String], in directory: String? = nil, environment: [String: String] = [:], seconds: Int = 60
 ) throws -> ProcessResult {

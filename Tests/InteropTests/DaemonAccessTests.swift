@@ -139,7 +139,7 @@ import Testing
         let holder = DaemonLab.dial(daemon.port)
         let words = "@RSYNCD: 31.0 md5\none\n"
         _ = words.withCString { send(holder, $0, strlen($0), Int32(MSG_NOSIGNAL)) }
-        #expect(DaemonLab.read(holder, 400).contains("@RSYNCD: OK"))
+        #expect(DaemonLab.read(holder, 8_000, until: "@RSYNCD: OK").contains("@RSYNCD: OK"))
         let second = lab.run([client.program, "-r", daemon.url("one/"), target])
         #expect(
             second.code == 5
@@ -154,7 +154,7 @@ import Testing
         _ = prepare(lab)
         let daemon = lab.daemon(kind, Self.config)
         func answer(_ text: String) -> String {
-            let all = DaemonLab.talk(daemon.port, Array(text.utf8), milliseconds: 300)
+            let all = DaemonLab.talk(daemon.port, Array(text.utf8), milliseconds: 4_000, until: "@RSYNCD: OK\n")
             return all.split(separator: "\n", omittingEmptySubsequences: false).dropFirst().joined(separator: "\n")
         }
         let hello = "@RSYNCD: 31.0 md5\n"

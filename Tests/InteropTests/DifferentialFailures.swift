@@ -183,12 +183,18 @@ extension DifferentialLine {
             DifferentialLine("rsync -r --copy-as=root:nosuch src/ dst/ 2>&1 | sort -u | grep Invalid"),
         ]
 
+    /// Waits until something is in the destination.
+    private static let begun = "for i in $(seq 200); do [ -z \"$(ls -A dst 2>/dev/null)\" ] || break; sleep 0.05; done;"
+
+    /// Waits until no process of the line is left.
+    private static let gone = "for i in $(seq 200); do pgrep -g 0 -x rsync >/dev/null || break; sleep 0.05; done;"
+
     /// The transfer is held up by the rate; what is kept is what the option says.
     private static func interrupted(_ signal: String, _ options: String) -> DifferentialLine {
         DifferentialLine(
             """
-            rsync -r --bwlimit=100 \(options) src/huge dst/ & \
-            sleep 1; kill -\(signal) $!; wait $!; echo code $?; sleep 1; ls -A dst | sed 's/huge\\..*/RANDOM/'; rm -rf dst
+            rsync -r --bwlimit=100 \(options) src/huge dst/ & p=$!; \(begun) sleep 0.5; kill -\(signal) $p; \
+            wait $p; echo code $?; \(gone) ls -A dst | sed 's/huge\\..*/RANDOM/'; rm -rf dst
             """,
             prepare: "mkdir dst; head -c 2000000 /dev/zero | tr '\\0' x >src/huge", order: .any, without: ended)
     }
@@ -198,7 +204,7 @@ extension DifferentialLine {
         interrupted("TERM", "--inplace"),
         // A file that goes away while the one before it is on the way.
         DifferentialLine(
-            "rsync -rv --bwlimit=100 src/huge src/later dst/ & sleep 1; rm src/later; wait $!; echo code $?",
+            "rsync -rv --bwlimit=100 src/huge src/later dst/ & \(begun) rm src/later; wait $!; echo code $?",
             prepare: "echo x >src/later; head -c 300000 /dev/zero | tr '\\0' x >src/huge", order: .any,
             without: ["^sent", "^total"]),
     ]

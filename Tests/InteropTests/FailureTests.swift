@@ -182,7 +182,11 @@ extension Interop {
             content.replaceSubrange(0..<300_000, with: FileTree.noise(300_000, seed: 5))
             try source.file("file", content)
             let process = try RunningProcess(words(Cell.few[2], ["-rtv", "--no-W", "--bwlimit=200"]))
-            usleep(600_000)
+            // A temporary file is there: the sums of the basis are with the sender, its blocks are not wanted yet.
+            #expect(
+                DaemonLab.eventually(8) {
+                    TreeSnapshot(destination.root).items.keys.contains { $0.hasPrefix(".file.") }
+                })
             let basis = open(destination.path("file"), O_WRONLY)
             _ = pwrite(basis, [UInt8](repeating: 9, count: 5_000), 5_000, 900_000)
             close(basis)

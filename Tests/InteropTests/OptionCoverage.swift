@@ -14,7 +14,9 @@ final class OptionCoverage {
 
     init() throws {
         scratch = try ScratchDirectory()
-        let text = "#!/bin/sh\nfor word; do printf '%s\\n' \"$word\"; done >\"$RECORD\"\nexit 0\n"
+        // A client may end before the shell that it has started has written: half a record is never seen.
+        let text =
+            "#!/bin/sh\nfor word; do printf '%s\\n' \"$word\"; done >\"$RECORD.new\"\nmv \"$RECORD.new\" \"$RECORD\"\n"
         try FileTree(scratch.path).file("shell", Array(text.utf8), mode: 0o755)
         shell = scratch.path + "/shell"
     }

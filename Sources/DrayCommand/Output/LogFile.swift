@@ -5,8 +5,9 @@
 import DrayCore
 import Glibc
 
-/// An open log; lines are written whole, one system call each.
+/// An open log, a file or the system's; lines are written whole, one system call each.
 final class LogFile: Sendable {
+    /// −1: the system's log.
     private let descriptor: Int32
 
     /// Opens `path` for appending; nil sets errno.
@@ -16,12 +17,32 @@ final class LogFile: Sendable {
         descriptor = opened
     }
 
+    /// The system's log, as rsync opens it.
+    init() {
+        descriptor = -1
+        // Safe: the text lives as long as the process; its address is kept by the C library.
+        openlog(Self.identity, LOG_PID, Self.facility)
+    }
+
+    // LOG_DAEMON and the levels, macros that the importer does not see.
+    private static let facility: Int32 = 3 << 3
+    nonisolated(unsafe) private static let identity = strdup("rsyncd")
+
     // An object that could not be made is also deinitialised: errno stays what it was.
     deinit { if descriptor >= 0 { close(descriptor) } }
 
     /// Writes one line per line of `text`, dated; empty ones are left out.
-    func write(_ text: Bytes) {
+    func write(_ text: Bytes, isWarning: Bool = false) {
         for line in text.split(separator: 0x0a) {
+            if descriptor < 0 {
+                let priority = Self.facility | (isWarning ? LOG_WARNING : LOG_INFO)
+                (OutputEscaping.escape(Bytes(line), .log) + [0]).withUnsafeBytes { raw in
+                    // Safe: ends with NUL, and syslog keeps no pointer to it.
+                    let pointer = raw.baseAddress!.assumingMemoryBound(to: CChar.self)
+                    withVaList([pointer]) { vsyslog(priority, "%s", $0) }
+                }
+                continue
+            }
             var record = Bytes(text: "\(ListLine.timeText(Int64(time(nil)))) [\(getpid())] ")
             record += OutputEscaping.escape(Bytes(line), .log)
             record.append(0x0a)

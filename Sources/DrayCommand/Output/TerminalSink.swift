@@ -90,10 +90,11 @@ public final class TerminalSink: TransferEventSink {
         wantsProgress = state.progress != nil
         var failure: Bytes?
         if let path = client.logFile {
-            log = LogFile(path)
-            if log == nil {
-                let reason = errno
-                let role = options.amServer ? "server" : "client"
+            let file = LogFile(path)
+            let reason = errno
+            log = file ?? LogFile()
+            if file == nil {
+                let role = options.amServer ? (options.isLocal ? "Receiver" : "server") : "client"
                 failure = Bytes(text: "rsync: [\(role)] failed to open log-file ") + path
                 failure! += Bytes(text: withErrno("", reason)) + Bytes("\n")
             }
@@ -104,6 +105,7 @@ public final class TerminalSink: TransferEventSink {
         if let failure {
             handle(.message(.error, failure))
             handle(.message(.info, Bytes("Ignoring \"log file\" setting.\n")))
+            finish()
         }
     }
 
@@ -117,6 +119,12 @@ public final class TerminalSink: TransferEventSink {
 
     /// Whether there was anything to transfer, as far as the statistics have told.
     public var hasEntries: Bool { state.withLock { $0.hasEntries } }
+
+    /// The other side has said why it ends: there is nothing to add.
+    func peerHasExplained() { state.withLock { $0.hasErrorLine = true } }
+
+    /// Whether there is a log to write to.
+    var hasLog: Bool { log != nil }
 
     // MARK: - Events
 
@@ -192,6 +200,7 @@ public final class TerminalSink: TransferEventSink {
     private func message(_ level: MessageLevel, _ text: Bytes, _ state: inout State) {
         switch level {
         case .info: info(text, &state, isOneLine: true)
+        case .notice: info(text, &state, logging: false, isOneLine: true)
         case .log: log?.write(text)
         case .warning, .error, .errorTransfer:
             if level != .warning { state.lastError = text }
@@ -201,7 +210,7 @@ public final class TerminalSink: TransferEventSink {
             closeLine(&state)
             flush(&state)
             writeAll(configuration.standardError, OutputEscaping.escape(text, charset))
-            log?.write(text)
+            log?.write(text, isWarning: true)
         }
     }
 
@@ -290,13 +299,14 @@ public final class TerminalSink: TransferEventSink {
     // MARK: - Items
 
     private func item(_ report: ItemReport, _ before: Bool, _ state: inout State) {
-        if let format, isDue(format, report, before), isShown(report, format) {
+        if let format, isDue(format, report, before), isShown(report) {
             info(format.line(report, itemContext) + [0x0a], &state, logging: false, isOneLine: true)
             // The name has to be there before the transfer takes its time.
             if before && buffering != .block { flush(&state) }
         }
-        if options.dryRun && report.flags.contains(.transfer) { return }
-        if let logFormat, isDue(logFormat, report, before), isShown(report, logFormat) {
+        if options.dryRun && (options.amServer || report.flags.contains(.transfer)) { return }
+        guard let logFormat, isDue(logFormat, report, before) else { return }
+        if options.amServer ? isLogged(report, logFormat) : isShown(report) {
             log?.write(logFormat.line(report, itemContext))
         }
     }
@@ -306,7 +316,15 @@ public final class TerminalSink: TransferEventSink {
         return before != format.needsData
     }
 
-    private func isShown(_ report: ItemReport, _ format: ItemFormat) -> Bool {
+    /// A server logs files with data, and other changes where the format says what they are.
+    private func isLogged(_ report: ItemReport, _ format: ItemFormat) -> Bool {
+        let isSeen =
+            report.flags.isSignificant || report.flags.contains(.xnameFollows) && !report.xname.isEmpty
+            || options.itemize > 1 || (options.info[.name] > 1 && showsAttributes)
+        return isSeen && (report.flags.contains(.transfer) || format.showsItemize)
+    }
+
+    private func isShown(_ report: ItemReport) -> Bool {
         if report.flags.isSignificant {
             // Names alone tell of data and of what was made; other changes only where the format says what they are.
             if showsAttributes || report.isDirectory || !report.flags.isDisjoint(with: [.transfer, .localChange]) {
@@ -315,18 +333,20 @@ public final class TerminalSink: TransferEventSink {
         }
         if report.flags.contains(.xnameFollows) && !report.xname.isEmpty { return true }
         if report.flags.contains(.localChange) && report.isDirectory { return true }
-        return options.itemize > 1 || (options.info[.name] > 1 && format.showsItemize)
+        return options.itemize > 1 || (options.info[.name] > 1 && showsAttributes)
     }
 
     private func deleted(_ name: Bytes, _ mode: UInt32, _ state: inout State) {
         var report = ItemReport(name: name, mode: mode, length: 0, mtime: 0, flags: [.deleted], sending: false)
         report.flags = .deleted
         let plain = Bytes("deleting ") + name + (report.isDirectory ? Bytes("/") : [])
-        if options.info[.del] > 0 || format != nil {
+        if !options.amServer && (options.info[.del] > 0 || format != nil) {
             let line = format.map { $0.showsDeletions ? $0.line(report, itemContext) : plain } ?? plain
             info(line + [0x0a], &state, logging: false, isOneLine: true)
         }
-        if let logFormat { log?.write(logFormat.showsDeletions ? logFormat.line(report, itemContext) : plain) }
+        if let logFormat, !options.dryRun {
+            log?.write(logFormat.showsDeletions ? logFormat.line(report, itemContext) : plain)
+        }
     }
 
     // MARK: - Progress and summary

@@ -118,8 +118,15 @@ struct ModulePaths {
         var results: [Bytes] = []
         for argument in arguments where !argument.isEmpty {
             for piece in pieces(argument) {
-                let clean =
+                var clean =
                     sanitizes ? Self.sanitize(piece, keepsDots: relative) : Self.cleaned(piece, keepsDots: relative)
+                // `dir/.` and `dir/..` mean contents, whatever the text has lost.
+                let last = piece.fields { $0 == UInt8(ascii: "/") }.last
+                if !relative, last == Bytes(".") || last == Bytes(".."), clean.last != UInt8(ascii: "/"),
+                    clean != Bytes(".")
+                {
+                    clean.append(UInt8(ascii: "/"))
+                }
                 var found: [Bytes] = []
                 if clean.contains(where: { Self.wild.contains($0) }) { try glob(clean, &found) }
                 results += found.isEmpty ? [clean] : found

@@ -33,6 +33,7 @@ final class TransferLog: TransferEventSink {
 
     func handle(_ event: TransferEvent) {
         switch event {
+        case .message(.notice, _): break
         case .message(let level, let text): lines(text, level == .info || level == .log ? .information : .warning)
         case .remoteMessage(_, let text): lines(text, .information)
         case .fileListStarted: log.line(amSender ? "building file list" : "receiving file list")

@@ -92,8 +92,8 @@ final class Destination: @unchecked Sendable {
         var status = FileStatus()
         let buffer = NameBuffer()
         var code = FileSystem.status(base, buffer.cString(path), follow: true, &status)
-        if code == ENOENT && options.mkpath && (count > 1 || path.contains(UInt8(ascii: "/"))) {
-            try makePath(path, whole: count > 1 && !trailing || trailing, base)
+        if (code == ENOENT || code == ENOTDIR) && options.mkpath && (count > 1 || path.contains(UInt8(ascii: "/"))) {
+            try makePath(path, whole: count > 1 || trailing, isNamed: count > 0, base)
             code = FileSystem.status(base, buffer.cString(path), follow: true, &status)
         }
         if code == 0 {
@@ -169,16 +169,23 @@ final class Destination: @unchecked Sendable {
         }
     }
 
-    private func makePath(_ path: Bytes, whole: Bool, _ base: Int32) throws(TransferFailure) {
+    /// - Parameter isNamed: an entry came, which gets the last name unless it is made `whole`.
+    private func makePath(_ path: Bytes, whole: Bool, isNamed: Bool, _ base: Int32) throws(TransferFailure) {
         var prefix = path.first == UInt8(ascii: "/") ? Bytes("/") : Bytes()
         var components = path.fields { $0 == UInt8(ascii: "/") }
         if !whole { components.removeLast() }
         let buffer = NameBuffer()
         var made = 0
-        for component in components {
+        for (depth, component) in components.enumerated() {
             prefix = prefix.appendingComponent(component)
             var status = FileStatus()
-            if FileSystem.status(base, buffer.cString(prefix), follow: true, &status) == 0 { continue }
+            if FileSystem.status(base, buffer.cString(prefix), follow: true, &status) == 0 {
+                if status.isDirectory { continue }
+                // Compatibility: what rsync is told by the system, which it asks from the end of the path.
+                let below = components.count - 1 - depth
+                let code = options.dryRun || below == 1 ? ENOTDIR : below == 0 ? EEXIST : ELOOP
+                throw failure(.fileIO, Bytes("mkdir ") + session.fullName(path) + Bytes(" failed"), code)
+            }
             if options.dryRun {
                 made += 1
                 continue
@@ -189,7 +196,7 @@ final class Destination: @unchecked Sendable {
             made += 1
         }
         if made > 0 {
-            var shown = whole ? path : path.splitLastComponent.directory
+            var shown = whole || !isNamed ? path : path.splitLastComponent.directory
             while shown.count > 1 && shown.last == UInt8(ascii: "/") { shown.removeLast() }
             let word = made == 1 ? "directory" : "directories"
             announce(.createdPath(count: made, path: shown), Bytes(text: "created \(made) \(word) for ") + shown)

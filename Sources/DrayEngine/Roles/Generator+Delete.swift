@@ -224,7 +224,7 @@ extension Generator {
         } else if options.amServer {
             let shown = session.reporter.wireText(path)
             if shown.count < Limits.lineBuffer - 1 { writer.queueMessage(.deleted, isDirectory ? shown + [0] : shown) }
-            if options.amDaemon { session.reporter.event(.deleted(name: path, mode: mode)) }
+            if options.amDaemon || options.logsItems { session.reporter.event(.deleted(name: path, mode: mode)) }
         } else {
             session.reporter.event(.deleted(name: path, mode: mode))
         }

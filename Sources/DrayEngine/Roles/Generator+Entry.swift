@@ -265,7 +265,7 @@ extension Generator {
             if isDirectory || flags.contains(.transfer) { return }
             if !flags.isSignificant { line += Bytes(" is uptodate") }
         }
-        session.reporter.info(line)
+        session.reporter.message(.notice, line)
     }
 
     /// Records of older protocols carry no flags: the receiving side itself tells what it did.

@@ -72,7 +72,7 @@ final class Receiver {
             && options.xattrs == 0 && options.tempDirectory == nil && session.wishes == nil
             && options.debug[.recv] == 0
         reader.beforeRefill = { [output] in output.release() }
-        reportsItems = options.logsItems && (!options.amServer || options.amDaemon || !options.isLocal)
+        reportsItems = options.logsItems
     }
 
     deinit {
