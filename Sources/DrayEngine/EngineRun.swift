@@ -350,6 +350,9 @@ final class SideRun {
     }
 
     func receive(_ destinationArgument: Bytes?, requested: [Bytes]) throws(TransferFailure) {
+        if session.options.amServer {
+            session.debug(.recv, words: "server_recv(2) starting pid=\(getpid())")
+        }
         let judge = ReceivedNames.judge(session, requested: requested)
         let listReceiver = try ListReceiver(session: session, judge: judge)
         if let names = session.environment.filesFromForPeer {

@@ -117,6 +117,10 @@ extension SourceWalk {
             {
                 return
             }
+            if self.options.debug[.flist] >= 2 {
+                self.session.reporter.info(
+                    Bytes("[sender] make_file(") + prefix.appendingComponent(Bytes(name)) + Bytes(",*,2)"))
+            }
             let isSent = try self.send(
                 name, status, directory: directory, anchor: descriptor, flags: flags, segment)
             if isSent && flags.contains(.contentDirectory) && !self.session.incremental {

@@ -70,7 +70,7 @@ final class Receiver {
         mayCommitLater =
             !options.updatesInPlace && !options.backup && !options.delayUpdates && !options.acls && !options.fakeSuper
             && options.xattrs == 0 && options.tempDirectory == nil && session.wishes == nil
-            && options.debug[.recv] == 0
+            && options.debug[.recv] == 0 && options.debug[.own] == 0
         reader.beforeRefill = { [output] in output.release() }
         reportsItems = options.logsItems && (!options.amServer || options.amDaemon || !options.isLocal)
     }
