@@ -125,6 +125,10 @@ struct RsyncCommand {
         defer { if command.client.batchDescriptor >= 0 { close(command.client.batchDescriptor) } }
         let sink = makeSink(command)
         defer { sink.finish() }
+        if command.options.debug[.iconv] >= 2, !command.options.eightBitOutput {
+            let name = OutputEscaping.localeCharset() == .utf8 ? "UTF-8" : "ANSI_X3.4-1968"
+            sink.handle(.message(.info, Bytes(text: "msg checking charset: \(name)\n")))
+        }
         let signals = SignalWatch()
         let code: ExitCode
         do throws(TransferFailure) {
@@ -440,6 +444,9 @@ struct RsyncCommand {
             && (!options.amServer || options.isLocal)
         {
             try list.addBackupProtection(suffix: options.backupSuffix)
+            if options.debug[.filter] >= 2 {
+                sink?.handle(.message(.info, Bytes("[client] add_rule(-r *") + options.backupSuffix + Bytes(")\n")))
+            }
         }
         return list
     }

@@ -16,8 +16,8 @@ final class FilterWalk {
     private var root: Bytes?
     /// Takes lines about the rules of directories (`--debug=filter2`); nil costs nothing.
     private let tell: ((Bytes) -> Void)?
-    /// Directories told of, also where no rules are.
-    private var toldDepth = 0
+    /// The transfer root that was told of: coming back to it is no news.
+    private var toldRoot: Bytes?
 
     init(session: Session, side: FilterSide) {
         list = session.filters
@@ -62,7 +62,8 @@ final class FilterWalk {
 
     /// Loads the per-directory rules of `directory` below `root` (absolute or relative to the process).
     func enter(directory: Bytes, root: Bytes) throws(TransferFailure) {
-        if let tell {
+        if let tell, !directory.isEmpty || toldRoot != root {
+            if directory.isEmpty { toldRoot = root }
             let path = root.appendingComponent(directory)
             let whole = path.first == UInt8(ascii: "/") ? path : Session.currentDirectory().appendingComponent(path)
             var shown = SourceWalk.withoutDots(whole)
@@ -78,6 +79,9 @@ final class FilterWalk {
         try list.enter(directory: directory)
         entered.append(directory)
     }
+
+    /// A directory inside another is left for good.
+    func tellLeaving() { tell?(Bytes("popping local filters")) }
 
     func leave() {
         if entered.popLast() != nil { list.leave() }

@@ -100,6 +100,7 @@ final class ListReceiver {
             }
         }
         if session.options.debug[.flist] >= 2 { tell(segment, [.unsplitReceiver], isFirst: true) }
+        if session.options.debug[.hlink] >= 1 { session.tellLinks(segment, [.unsplitReceiver]) }
         lists.add(segment)
         if !session.incremental { lists.finish() }
         count(segment, bytes: session.reader.bytesReceived - startBytes)
@@ -247,8 +248,11 @@ final class ListReceiver {
         owners.repeats = !isFirst
         try receiveEntries(segment)
         prepare(segment)
+        if session.options.debug[.hlink] >= 1 {
+            session.tellLinks(segment, isFirst ? [.unsplitReceiver] : Self.split)
+        }
         if session.options.debug[.flist] >= 2 {
-            tell(segment, isFirst ? [.unsplitReceiver] : Self.split, isFirst: false)
+            tell(segment, isFirst ? [.unsplitReceiver] : Self.split, isFirst: isFirst)
         }
         _ = try lists.directories.addDirectories(of: segment, parent: index)
         lists.add(segment)

@@ -28,6 +28,20 @@ extension Session {
         }
     }
 
+    /// Files that are links of earlier ones (`--debug=hlink`).
+    func tellLinks(_ segment: FileSegment, _ roles: [RoleName]) {
+        for role in roles {
+            for number in 0..<segment.count {
+                let ndx = segment.ndxStart + Int32(number)
+                guard let group = HardLinkGroups.group(segment, segment.wireEntry(number).pointee), group < ndx else {
+                    continue
+                }
+                let kind = group >= segment.ndxStart ? "abbrev" : "unabbrev"
+                reporter.info("[\(role.rawValue)] #\(ndx) hard-links #\(group) (\(kind))")
+            }
+        }
+    }
+
     /// A number with separators.
     private static func grouped(_ number: Int64) -> String {
         var text = ""

@@ -16,7 +16,9 @@ extension SourceWalk {
         var stack: [Step] = [.enter(top)]
         while let step = stack.popLast() {
             switch step {
-            case .leave: filters.leave()
+            case .leave:
+                filters.tellLeaving()
+                filters.leave()
             case .enter(let directory):
                 let descriptor = openForListing(directory)
                 if descriptor < 0 { continue }

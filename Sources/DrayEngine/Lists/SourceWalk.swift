@@ -145,7 +145,7 @@ final class SourceWalk {
             session.debug(.flist, 2, words: "send_file_list done")
             session.debug(.flist, 3, words: "[sender] flist_eof=1")
         }
-        session.debug(.flist, 3, words: "file list sent")
+        if !options.amServer { session.debug(.flist, 3, words: "file list sent") }
         reportedIOError = session.reporter.ioError
         let elapsed = Int64((monotonicNanoseconds() - startTime) / 1_000_000)
         statistics.fileListBuildMilliseconds = max(1, elapsed)
@@ -176,6 +176,7 @@ final class SourceWalk {
         try encoder.end(ioError: report && !options.ignoreErrors ? errors.rawValue : 0)
         segment.sort(protocolVersion: session.protocolVersion, indexesByWire: session.conversion != nil)
         segment.markDuplicates(onSender: true, protocolVersion: session.protocolVersion)
+        if options.debug[.hlink] >= 1 { session.tellLinks(segment, [.sender]) }
         if options.debug[.flist] >= 3 {
             let display = segment.count == 0 ? [] : roots[Int(paths.root(segment.entry(0).pointee.directory))].display
             session.tellList(segment, .sender) { _ in display }

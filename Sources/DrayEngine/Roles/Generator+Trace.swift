@@ -4,6 +4,7 @@
 
 import DrayCore
 import DrayDelta
+import DrayFiles
 
 extension Generator {
     func tellSums(
@@ -29,6 +30,17 @@ extension Generator {
     func tellTouchUp(_ list: FileSegment, _ entry: FileEntry, _ index: Int32) {
         guard options.times || !options.actsLikeRoot else { return }
         session.reporter.info(Bytes("touch_up_dirs: ") + list.path(entry) + Bytes(text: " (\(index))"))
+    }
+
+    /// rsync makes a list of every directory that it deletes in (`--debug=flist2`).
+    func tellScanned(_ path: Bytes, _ name: UnsafeRawBufferPointer, _ directory: Int32) {
+        let full = path.appendingComponent(Bytes(name))
+        var status = FileStatus()
+        // Safe: the scan hands out NUL-terminated names.
+        let cName = name.baseAddress!.assumingMemoryBound(to: CChar.self)
+        guard FileSystem.status(directory, cName, follow: false, &status) == 0 else { return }
+        if filters.isActive && filters.excludes(full, isDirectory: status.isDirectory) { return }
+        session.reporter.info(Bytes("[generator] make_file(") + full + Bytes(",*,2)"))
     }
 
     private func basisPath(_ basis: Basis, _ list: FileSegment, _ entry: FileEntry) -> Bytes {

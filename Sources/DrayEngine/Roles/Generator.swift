@@ -163,6 +163,7 @@ final class Generator {
             all.deleted = deletedKinds
             all.deletionsSkipped = deletionsSkipped
         }
+        session.tellHeap(.generator)
         // Before the goodbye: nothing may follow that.
         session.debug(.genr, words: "generate_files finished")
         try sendDone()

@@ -159,6 +159,7 @@ final class Receiver {
     /// After the last phase: statistics of a server sender, then the answer to the goodbye.
     private func finish() throws(TransferFailure) {
         publish()
+        session.tellHeap(.receiver)
         if !options.amServer && session.environment.handshakeVersion != -2 {
             let received = try reader.varlong30(3)
             let sent = try reader.varlong30(3)

@@ -86,6 +86,7 @@ final class Sender {
                 "total: matches=\(matches)  hash_hits=\(matches + alarms)  false_alarms=\(alarms) "
                     + "data=\(statistics.literalData)")
         }
+        session.tellHeap(.sender)
         try writer.ndx(Ndx.done)
         // The numbers of bytes are those of this moment: with the last answer, without the goodbye.
         try writer.flush()
