@@ -250,7 +250,8 @@ public final class DeltaMatcher {
     private func traceTail(_ short: Int) {
         guard short > 0 else { return }
         var start = position
-        while available - start >= short {
+        // The first offset is looked at whatever the length.
+        while available - start >= short || base == 0 && start == 0 && available > 0 {
             let left = UnsafeRawBufferPointer(rebasing: buffer[start..<available])
             trace?(.looksAt(offset: base + Int64(start), sum: RollingChecksum.sum(left)))
             start += 1

@@ -24,6 +24,7 @@ extension Session {
             if entry.flags.contains(.topDirectory) { flags |= 1 }
             if entry.flags.contains(.contentDirectory) { flags |= 4 }
             if entry.flags.contains(.hardLinked) && role != .sender { flags |= 0x20 }
+            if entry.nanoseconds != 0 { flags |= 0x1000 }
             reporter.info(line + Bytes(text: " flags=\(String(flags, radix: 16))"))
         }
     }
