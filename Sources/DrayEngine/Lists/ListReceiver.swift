@@ -252,7 +252,9 @@ final class ListReceiver {
             session.tellLinks(segment, isFirst ? [.unsplitReceiver] : Self.split)
         }
         if session.options.debug[.flist] >= 2 {
-            tell(segment, isFirst ? [.unsplitReceiver] : Self.split, isFirst: isFirst)
+            // Compatibility: of the list that is read before the roles split, rsync says whose it is from level 3 on.
+            let isSilent = isFirst && session.options.debug[.flist] < 3
+            tell(segment, isFirst ? [.unsplitReceiver] : Self.split, isFirst: isSilent)
         }
         _ = try lists.directories.addDirectories(of: segment, parent: index)
         lists.add(segment)
