@@ -125,6 +125,10 @@ struct RsyncCommand {
         defer { if command.client.batchDescriptor >= 0 { close(command.client.batchDescriptor) } }
         let sink = makeSink(command)
         defer { sink.finish() }
+        if command.options.debug[.iconv] >= 2, !command.options.eightBitOutput {
+            let name = OutputEscaping.localeCharset() == .utf8 ? "UTF-8" : "ANSI_X3.4-1968"
+            sink.handle(.message(.info, Bytes(text: "msg checking charset: \(name)\n")))
+        }
         let signals = SignalWatch()
         let code: ExitCode
         do throws(TransferFailure) {
@@ -139,6 +143,18 @@ struct RsyncCommand {
         }
         finishClient(code, command, sink)
         return code
+    }
+
+    /// The end of a client that got as far as a transfer (`--debug=exit`).
+    private static func tellExit(
+        _ code: ExitCode, _ command: ParsedCommand, _ sink: TerminalSink, line: Int = #line
+    ) {
+        let options = command.options
+        func tell(_ text: String) { sink.handle(.message(.info, Bytes(text: text + "\n"))) }
+        let role: RoleName = options.amSender ? .sender : sink.hasEntries ? .generator : .unsplitReceiver
+        let place = "[\(role.rawValue)] _exit_cleanup(code=\(code.rawValue), file=RsyncCommand.swift, line=\(line)): "
+        if options.debug[.exit] >= 2 { tell(place + "entered") }
+        tell(place + "about to call exit(\(code.rawValue))")
     }
 
     /// `--iconv` of a client; nil without.
@@ -158,6 +174,7 @@ struct RsyncCommand {
 
     /// Prints the closing line that the engine leaves to the command (a run that ended, but not cleanly).
     func finishClient(_ code: ExitCode, _ command: ParsedCommand, _ sink: TerminalSink) {
+        if command.options.debug[.exit] > 0 { Self.tellExit(code, command, sink) }
         if code != .ok && !sink.hasErrorLine {
             // A receiver splits in two when it has got something.
             let role: RoleName =
@@ -192,8 +209,17 @@ struct RsyncCommand {
             environment: try makeEnvironment(command, readsList: false), sink: serverSink)
         serverSink.attach(server)
         signals.attach(client)
-        return EngineLocal.run(
+        if command.options.debug[.cmd] > 1 {
+            let path = operands.destination ?? Bytes(".")
+            for line in Self.commandDetails(nil, path, [Bytes("."), path]) { sink.handle(.message(.info, line)) }
+        }
+        let code = EngineLocal.run(
             client: client, server: server, sources: operands.sources, destination: operands.destination)
+        if command.options.debug[.exit] >= 2 {
+            // The other half is no process to be waited for: it has this one's number.
+            sink.handle(.message(.info, Bytes(text: "client_run waiting on \(getpid())\n")))
+        }
+        return code
     }
 
     /// Options of the receiving half of a local copy: the same ones, unless `--remote-option` adds to them.
@@ -245,6 +271,9 @@ struct RsyncCommand {
         let (channel, child) = try RemoteShell.spawn(arguments: words, who: isPush ? .sender : .unsplitReceiver)
         if let bytes = vector.secludedBytes(try Self.conversion(command)) { try? channel.write(bytes) }
         let code = try runSession(command, operands, channel, SessionEnvironment(), sink, signals)
+        if isPush && command.options.debug[.exit] >= 2 {
+            sink.handle(.message(.info, Bytes(text: "client_run waiting on \(child.identifier)\n")))
+        }
         channel.closeWriting()
         return Self.finalCode(code, child)
     }
@@ -297,10 +326,13 @@ struct RsyncCommand {
         try RemoteShell.split(client.rsh ?? environmentValue("RSYNC_RSH") ?? Bytes("ssh"))
     }
 
-    private static func commandDetails(_ remote: RemoteOperand, _ path: Bytes, _ words: [Bytes]) -> [Bytes] {
-        let user = remote.user ?? Bytes("<NULL>")
+    private static func commandDetails(_ remote: RemoteOperand?, _ path: Bytes, _ words: [Bytes]) -> [Bytes] {
+        let null = Bytes("<NULL>")
+        let user = remote?.user ?? null
         let place =
-            Bytes("cmd=<NULL> machine=") + remote.host + Bytes(" user=") + user + Bytes(" path=") + path + [0x0a]
+            Bytes("cmd=<NULL> machine=") + (remote?.host ?? null) + Bytes(" user=") + user + Bytes(" path=") + path + [
+                0x0a
+            ]
         var list = Bytes()
         for (index, word) in words.enumerated() { list += Bytes(text: "cmd[\(index)]=") + word + [0x20] }
         return [place, list + [0x0a]]
@@ -415,6 +447,9 @@ struct RsyncCommand {
             && (!options.amServer || options.isLocal)
         {
             try list.addBackupProtection(suffix: options.backupSuffix)
+            if options.debug[.filter] >= 2 {
+                sink?.handle(.message(.info, Bytes("[client] add_rule(-r *") + options.backupSuffix + Bytes(")\n")))
+            }
         }
         return list
     }

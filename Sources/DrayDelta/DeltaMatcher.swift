@@ -64,6 +64,21 @@ public final class DeltaMatcher {
     public private(set) var matchCount = 0
     public private(set) var falseAlarmCount = 0
 
+    /// What a search does, step by step (`--debug=deltasum2` and more).
+    public enum Step: Sendable {
+        /// The search begins, with the sum of the first `count` bytes.
+        case begins(sum: UInt32, count: Int)
+        case looksAt(offset: Int64, sum: UInt32)
+        /// The sum is that of a block.
+        case mayMatch(offset: Int64, block: Int, sum: UInt32)
+        case matches(offset: Int64, lastMatch: Int64, block: Int32, count: Int)
+    }
+    /// Takes every step; nil costs nothing.
+    public var trace: ((Step) -> Void)?
+    /// Whether each offset is told: the search then goes byte by byte.
+    public var tracesOffsets = false
+    private var lastMatch: Int64 = 0
+
     /// - Parameter mayUseHelper: whether a second thread can run beside the caller's.
     public init(mayUseHelper: Bool = false) { self.mayUseHelper = mayUseHelper }
 
@@ -106,6 +121,7 @@ public final class DeltaMatcher {
         (available, literalStart, position, base, wanted) = (0, 0, 0, 0, 0)
         lastMatchEnd = 0
         self.length = max(0, length)
+        lastMatch = 0
         let bounded = Int(min(self.length, 1 << 46))
         comparisonsLeft = 16 * (bounded / 64 + count) + (1 << 20)
         wastedBytesLeft = 32 * bounded + (64 << 20)
@@ -171,18 +187,32 @@ public final class DeltaMatcher {
     private func searchFullBlocks<S: DeltaSource, K: DeltaSink>(
         _ block: Int, _ table: BlockSumTable, _ hasher: BlockHasher, _ source: inout S, _ sink: inout K
     ) throws {
+        if trace != nil { try traceStart(block, &source, &sink) }
         // A basis of one short block has no full block to look for.
-        if table.count == 1, table.head.remainder != 0 { return }
-        guard try fill(block, &source, &sink) else { return }
+        if table.count == 1, table.head.remainder != 0 {
+            if tracesOffsets { traceTail(Int(table.head.remainder)) }
+            return
+        }
+        guard try fill(block, &source, &sink) else {
+            if tracesOffsets { traceTail(Int(table.head.remainder)) }
+            return
+        }
         var sum = RollingChecksum(rollingSum(block))
         while true {
-            if try scan(block, &sum, table, &sink),
+            let isCandidate =
+                tracesOffsets ? looksPromising(sum.value, table) : try scan(block, &sum, table, &sink)
+            if isCandidate,
                 let found = try findBlock(sum.value, block, table, hasher, &source, &sink)
             {
                 try accept(found, block, &sink)
                 repeat {
-                    guard try fill(block, &source, &sink) else { return }
+                    guard try fill(block, &source, &sink) else {
+                        if tracesOffsets { traceTail(Int(table.head.remainder)) }
+                        return
+                    }
                     sum = RollingChecksum(rollingSum(block))
+                    // Each look-up is told.
+                    if trace != nil { break }
                     // A run of wanted blocks needs no look-up.
                     guard let more = try findWanted(sum.value, block, table, hasher, &source, &sink) else { break }
                     try accept(more, block, &sink)
@@ -193,6 +223,7 @@ public final class DeltaMatcher {
             guard try fill(block + 1, &source, &sink) else {
                 // The window shrinks from here on: only the short last block may still match.
                 position += 1
+                if tracesOffsets { traceTail(Int(table.head.remainder)) }
                 return
             }
             let window = unsafe buffer.baseAddress! + position
@@ -275,6 +306,44 @@ public final class DeltaMatcher {
         if let found = try findBlock(sum, short, table, hasher, &source, &sink) { try accept(found, short, &sink) }
     }
 
+    // MARK: - Tracing
+
+    private func traceStart<S: DeltaSource, K: DeltaSink>(
+        _ block: Int, _ source: inout S, _ sink: inout K
+    ) throws {
+        let count = Int(min(Int64(block), length))
+        _ = try fill(count, &source, &sink)
+        trace?(.begins(sum: rollingSum(min(count, available - position)), count: count))
+    }
+
+    private func looksPromising(_ sum: UInt32, _ table: BlockSumTable) -> Bool {
+        trace?(.looksAt(offset: base + Int64(position), sum: sum))
+        return table.firstBlock(withSum: sum) >= 0
+    }
+
+    /// Offsets near the end, where what is left is shorter than a block.
+    private func traceTail(_ short: Int) {
+        guard short > 0 else { return }
+        var start = position
+        // The first offset is looked at whatever the length.
+        while available - start >= short || base == 0 && start == 0 && available > 0 {
+            let left = UnsafeRawBufferPointer(rebasing: buffer[start..<available])
+            trace?(.looksAt(offset: base + Int64(start), sum: RollingChecksum.sum(left)))
+            start += 1
+        }
+    }
+
+    /// Compatibility: of blocks with equal sums rsync meets the last one first.
+    private func tracePotential(_ first: Int32, _ sum: UInt32, _ count: Int, _ table: BlockSumTable) {
+        var (candidate, found) = (first, Int32(-1))
+        while candidate >= 0 {
+            let index = Int(candidate)
+            if table.head.length(ofBlock: candidate) == count, isUsable(index, table) { found = candidate }
+            candidate = table.next[index]
+        }
+        if found >= 0 { trace?(.mayMatch(offset: base + Int64(position), block: Int(found), sum: sum)) }
+    }
+
     private func rollingSum(_ count: Int) -> UInt32 {
         RollingChecksum.sum(.init(rebasing: buffer[position..<(position + count)]))
     }
@@ -282,6 +351,11 @@ public final class DeltaMatcher {
     private func accept<K: DeltaSink>(_ block: Int32, _ count: Int, _ sink: inout K) throws {
         leaveShared()
         matchCount += 1
+        if let trace {
+            let offset = base + Int64(position)
+            trace(.matches(offset: offset, lastMatch: lastMatch, block: block, count: count))
+            lastMatch = offset + Int64(count)
+        }
         try hand(literalsUpTo: position, &sink)
         try sink.match(block: block, length: count)
         try sink.matchedData(.init(rebasing: buffer[position..<(position + count)]))
@@ -306,6 +380,7 @@ public final class DeltaMatcher {
     ) throws -> Int32? {
         var candidate = table.firstBlock(withSum: sum)
         if candidate < 0 { return nil }
+        if trace != nil { tracePotential(candidate, sum, count, table) }
         if let found = try findWanted(sum, count, table, hasher, &source, &sink) { return found }
         hasher.sum(.init(rebasing: buffer[position..<(position + count)]), into: digest)
         var previous: Int32 = -1

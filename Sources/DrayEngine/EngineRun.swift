@@ -290,8 +290,10 @@ final class SideRun {
                         .outOfMemory, "[\(role.rawValue)] buffer overflow: recv_rules (file=\(#fileID), line=\(#line))",
                         role: role)
                 }
-                try session.filters.addFromWire(
-                    try session.reader.bytes(Int(length)), protocolVersion: session.protocolVersion)
+                let rule = try session.reader.bytes(Int(length))
+                session.debug(
+                    .filter, 2, line: Bytes(text: "[\(session.role.rawValue)] add_rule(") + rule + Bytes(")"))
+                try session.filters.addFromWire(rule, protocolVersion: session.protocolVersion)
             }
         }
         if session.options.cvsExclude { try session.filters.addCVSExclude(.afterExchange) }
@@ -316,6 +318,7 @@ final class SideRun {
 
     func send(_ sources: [Bytes]) throws(TransferFailure) {
         role = .sender
+        if session.options.amServer { session.debug(.send, words: "server_sender starting pid=\(getpid())") }
         let walk = SourceWalk(session: session)
         let base = sources.first ?? Bytes(".")
         if session.takesNamesFromPeer || session.environment.filesFrom != nil { try checkBase(base) }
@@ -353,6 +356,9 @@ final class SideRun {
     }
 
     func receive(_ destinationArgument: Bytes?, requested: [Bytes]) throws(TransferFailure) {
+        if session.options.amServer {
+            session.debug(.recv, words: "server_recv(2) starting pid=\(getpid())")
+        }
         let judge = ReceivedNames.judge(session, requested: requested)
         let listReceiver = try ListReceiver(session: session, judge: judge)
         if let names = session.environment.filesFromForPeer {

@@ -18,6 +18,10 @@ final class OwnerMap {
     private let zeroName: Bytes?
     /// A daemon with numeric ids does not look at names, not even in rules.
     private let ignoresNames: Bool
+    /// Takes a line about each id that is met (`--debug=own2`); nil costs nothing.
+    private let tell: ((String) -> Void)?
+    /// Generator and receiver take the later lists each for itself.
+    var repeats = false
     private var users: [UInt32: UInt32] = [:]
     private var groupIDs: [UInt32: (gid: UInt32, skip: Bool)] = [:]
 
@@ -26,6 +30,7 @@ final class OwnerMap {
         numeric = options.numericIDs || session.environment.numericIDs
         ignoresNames = session.environment.numericIDs
         isRoot = options.actsLikeRoot
+        tell = options.debug[.own] >= 2 ? { session.reporter.info($0) } : nil
         groups = FileSystem.processGroups()
         let warn = { (line: Bytes) in session.reporter.error(line) }
         userRules = try options.userMap.map { (text) throws(TransferFailure) in
@@ -49,6 +54,7 @@ final class OwnerMap {
             local = found
         }
         users[id] = local
+        if tell != nil { tellMapping("uid", id, name, local) }
         return local
     }
 
@@ -63,7 +69,13 @@ final class OwnerMap {
         }
         let result = (gid: local, skip: !isRoot && !groups.contains(local))
         groupIDs[id] = result
+        if tell != nil { tellMapping("gid", id, name, local) }
         return result
+    }
+
+    private func tellMapping(_ kind: String, _ id: UInt32, _ name: Bytes?, _ local: UInt32) {
+        let shown = (name ?? (id == 0 ? zeroName : nil) ?? []).displayText
+        for _ in 0..<(repeats ? 2 : 1) { tell?("\(kind) \(id)(\(shown)) maps to \(local)") }
     }
 
     /// Ids in ACLs of incremental lists: numeric ids leave those without a name alone, whatever the rules say.

@@ -35,6 +35,12 @@ extension DifferentialLine {
         DifferentialLine(
             "echo 'one *.o' > src/dir/.cvsignore; rsync -aiC --delete src/ host:dst/", .outdated, order: .any),
         DifferentialLine("rsync -aiC host:src/ dst/", prepare: "echo 'one *.o' > src/dir/.cvsignore"),
+        DifferentialLine(
+            "rsync -ai -f ': .rules' src/ dst/",
+            prepare: "echo '. more' > src/dir/.rules; echo '- one' > src/more; echo '- two.o' > more"),
+        DifferentialLine(
+            "rsync -ai -f ': .rules' host:src/ dst/",
+            prepare: "echo '. sub/more' > src/dir/.rules; echo '- three' > src/dir/sub/more; echo '- *' > src/more"),
     ]
 
     private static let perDirectory: [DifferentialLine] = [

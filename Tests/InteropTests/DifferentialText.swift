@@ -16,6 +16,11 @@ enum DifferentialText {
         (#"Total bytes (sent|received): [0-9.,]+[KMGT]?"#, "Total bytes $1: N"),
         // The search for matching blocks is another one.
         (#"hash_hits=[0-9]+  false_alarms=[0-9]+"#, "hash_hits=N  false_alarms=N"),
+        (#"false_alarms=[0-9]+ hash_hits=[0-9]+"#, "false_alarms=N hash_hits=N"),
+        // Numbers of processes, and of their heaps.
+        (#"waiting on [0-9]+"#, "waiting on PID"),
+        (#"rsync\[[0-9]+\]"#, "rsync[PID]"),
+        (#"(  [a-z]+:) +[0-9]+   \("#, "$1 N   ("),
         (#"speedup is [0-9.,]+"#, "speedup is N"),
         (#"[0-9.,]+[KMGT]? bytes/sec"#, "RATE bytes/sec"),
         (#" +[0-9.]+[kMG]B/s +[0-9?:]+"#, " RATE TIME"),
@@ -26,6 +31,7 @@ enum DifferentialText {
         (#"(\(xfr#([0-9]+), [^)]*\))(?:\r[^\r\n]*\(xfr#\2, [^)]*\))+"#, "$1"),
         // Random parts of the names of temporary files.
         (#"(renaming [^\n]*)\.[A-Za-z0-9]{6} to "#, "$1.RANDOM to "),
+        (#"(set [ug]id of [^\n]*)\.[A-Za-z0-9]{6} from "#, "$1.RANDOM from "),
         (#"(\.[^/"]+)\.[A-Za-z0-9]{6}""#, "$1.RANDOM\""),
     ]
 

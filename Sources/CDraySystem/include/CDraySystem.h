@@ -62,3 +62,9 @@ ssize_t dray_flistxattr(int fd, void *_Nullable list, size_t size);
 ssize_t dray_fgetxattr(int fd, const char *_Nonnull name, void *_Nullable value, size_t size);
 int dray_fsetxattr(int fd, const char *_Nonnull name, const void *_Nullable value, size_t size);
 int dray_fremovexattr(int fd, const char *_Nonnull name);
+/* What mallinfo2 tells of the process's heap. */
+struct dray_heap_numbers {
+    unsigned long arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+};
+void dray_heap(struct dray_heap_numbers *_Nonnull numbers);
+

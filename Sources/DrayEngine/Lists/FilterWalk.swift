@@ -14,11 +14,17 @@ final class FilterWalk {
     private let side: FilterSide
     private var entered: [Bytes] = []
     private var root: Bytes?
+    /// Takes lines about the rules of directories (`--debug=filter2`); nil costs nothing.
+    private let tell: ((Bytes) -> Void)?
+    /// The transfer root that was told of: coming back to it is no news.
+    private var toldRoot: Bytes?
 
     init(session: Session, side: FilterSide) {
         list = session.filters
         daemon = session.daemonFilters
         self.side = side
+        let who = Bytes(text: side == .sender ? "[sender] " : "[generator] ")
+        tell = session.options.debug[.filter] >= 2 ? { session.reporter.info(who + $0) } : nil
     }
 
     /// Whether any rule can matter.
@@ -56,6 +62,14 @@ final class FilterWalk {
 
     /// Loads the per-directory rules of `directory` below `root` (absolute or relative to the process).
     func enter(directory: Bytes, root: Bytes) throws(TransferFailure) {
+        if let tell, !directory.isEmpty || toldRoot != root {
+            if directory.isEmpty { toldRoot = root }
+            let path = root.appendingComponent(directory)
+            let whole = path.first == UInt8(ascii: "/") ? path : Session.currentDirectory().appendingComponent(path)
+            var shown = SourceWalk.withoutDots(whole)
+            if shown.last != UInt8(ascii: "/") { shown.append(UInt8(ascii: "/")) }
+            tell(Bytes("pushing local filters for ") + shown)
+        }
         if list.isEmpty { return }
         if self.root != root {
             self.root = root
@@ -66,6 +80,9 @@ final class FilterWalk {
         entered.append(directory)
     }
 
+    /// A directory inside another is left for good.
+    func tellLeaving() { tell?(Bytes("popping local filters")) }
+
     func leave() {
         if entered.popLast() != nil { list.leave() }
     }
@@ -73,7 +90,7 @@ final class FilterWalk {
     /// Leaves and enters directories so that the rules of `directory` and its parents are loaded (lists that come
     /// in depth-first order).
     func move(to directory: Bytes, root: Bytes) throws(TransferFailure) {
-        if list.isEmpty { return }
+        if list.isEmpty { return tell == nil ? () : try enter(directory: directory, root: root) }
         if self.root != root { while !entered.isEmpty { leave() } }
         while let top = entered.last, !Self.contains(top, directory) { leave() }
         if entered.isEmpty { try enter(directory: [], root: root) }

@@ -99,6 +99,8 @@ final class ListReceiver {
                 segment.parentDirectory = segment.directoryIndices()[0]
             }
         }
+        if session.options.debug[.flist] >= 2 { tell(segment, [.unsplitReceiver], isFirst: true) }
+        if session.options.debug[.hlink] >= 1 { session.tellLinks(segment, [.unsplitReceiver]) }
         lists.add(segment)
         if !session.incremental { lists.finish() }
         count(segment, bytes: session.reader.bytesReceived - startBytes)
@@ -214,6 +216,9 @@ final class ListReceiver {
         let who = session.reader.who
         if !session.incremental { return false }
         if ndx == Ndx.fileListEOF {
+            for role in isFirst ? [.unsplitReceiver] : Self.split {
+                session.debug(.flist, 3, words: "[\(role.rawValue)] flist_eof=1")
+            }
             lists.finish()
             return true
         }
@@ -240,12 +245,46 @@ final class ListReceiver {
             paths: paths, attributes: attributes, ndxStart: lists.nextStart, checksumLength: format.checksumLength,
             use: .segment)
         segment.parentDirectory = index
+        owners.repeats = !isFirst
         try receiveEntries(segment)
         prepare(segment)
+        if session.options.debug[.hlink] >= 1 {
+            session.tellLinks(segment, isFirst ? [.unsplitReceiver] : Self.split)
+        }
+        if session.options.debug[.flist] >= 2 {
+            // Compatibility: of the list that is read before the roles split, rsync says whose it is from level 3 on.
+            let isSilent = isFirst && session.options.debug[.flist] < 3
+            tell(segment, isFirst ? [.unsplitReceiver] : Self.split, isFirst: isSilent)
+        }
         _ = try lists.directories.addDirectories(of: segment, parent: index)
         lists.add(segment)
         count(segment, bytes: session.reader.bytesReceived - startBytes)
         return true
+    }
+
+    private static let split: [RoleName] = [.receiver, .generator]
+
+    /// Tells what a list has brought; both roles of a split side take it.
+    private func tell(_ segment: FileSegment, _ roles: [RoleName], isFirst: Bool) {
+        let reporter = session.reporter
+        for role in roles {
+            if !isFirst {
+                reporter.info("[\(role.rawValue)] receiving flist for dir \(segment.parentDirectory)")
+            }
+            for number in 0..<segment.count {
+                reporter.info(Bytes("recv_file_name(") + segment.path(segment.wireEntry(number).pointee) + Bytes(")"))
+            }
+            reporter.info("received \(segment.count) names")
+            if !session.incremental { session.debug(.flist, 3, words: "[\(role.rawValue)] flist_eof=1") }
+            if session.options.debug[.flist] >= 3 { session.tellList(segment, role) { Self.depth($0) } }
+            reporter.info("recv_file_list done")
+        }
+    }
+
+    /// How deep a name lies, as rsync counts.
+    private static func depth(_ path: Bytes) -> Bytes {
+        if path == Bytes(".") { return Bytes("0") }
+        return Bytes(text: "\(path.count { $0 == UInt8(ascii: "/") } + 1)")
     }
 
     func noteFinalListFreed() { finalListFreed = true }

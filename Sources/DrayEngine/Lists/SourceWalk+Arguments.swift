@@ -27,6 +27,7 @@ extension SourceWalk {
                 .sender, Bytes("change_dir ") + session.fullName(directory) + Bytes(" failed"), -descriptor)
             return nil
         }
+        if options.debug[.chdir] >= 1 && !directory.isEmpty { session.tellDirectory(directory, .sender) }
         let index = Int32(roots.count)
         roots.append((descriptor, directory))
         rootDescriptors(descriptor)
@@ -87,6 +88,7 @@ extension SourceWalk {
         let walks = options.recursive || (options.dirs && (isDot || argument.last == UInt8(ascii: "/")))
         var flags: FileEntryFlags = []
         if status.isDirectory && walks { flags = [.topDirectory, .contentDirectory] }
+        session.debug(.flist, 2, line: Bytes("[sender] make_file(") + name + Bytes(",*,0)"))
         let isSent = try name.withRaw { (raw) throws(TransferFailure) in
             try self.send(raw, status, directory: rootPath, anchor: anchor, flags: flags, segment)
         }

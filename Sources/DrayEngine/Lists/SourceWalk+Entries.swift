@@ -16,7 +16,9 @@ extension SourceWalk {
         var stack: [Step] = [.enter(top)]
         while let step = stack.popLast() {
             switch step {
-            case .leave: filters.leave()
+            case .leave:
+                filters.tellLeaving()
+                filters.leave()
             case .enter(let directory):
                 let descriptor = openForListing(directory)
                 if descriptor < 0 { continue }
@@ -116,6 +118,10 @@ extension SourceWalk {
                 && faccessat(descriptor, cName, R_OK, 0) != 0
             {
                 return
+            }
+            if self.options.debug[.flist] >= 2 {
+                self.session.reporter.info(
+                    Bytes("[sender] make_file(") + prefix.appendingComponent(Bytes(name)) + Bytes(",*,2)"))
             }
             let isSent = try self.send(
                 name, status, directory: directory, anchor: descriptor, flags: flags, segment)

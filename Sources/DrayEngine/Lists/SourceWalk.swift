@@ -131,6 +131,7 @@ final class SourceWalk {
                 segment.parentDirectory = segment.directoryIndices()[0]
             }
             lists.add(segment)
+            session.debug(.flist, 2, words: "send_file_list done")
             if nextDirectory < 0 { try sendEOF() }
             // A receiver that sees exactly one entry waits for one more list before it chooses the destination.
             if segment.count == 1 && !lists.isComplete { try sendNextList() }
@@ -141,7 +142,10 @@ final class SourceWalk {
             }
             lists.add(segment)
             lists.finish()
+            session.debug(.flist, 2, words: "send_file_list done")
+            session.debug(.flist, 3, words: "[sender] flist_eof=1")
         }
+        if !options.amServer { session.debug(.flist, 3, words: "file list sent") }
         reportedIOError = session.reporter.ioError
         let elapsed = Int64((monotonicNanoseconds() - startTime) / 1_000_000)
         statistics.fileListBuildMilliseconds = max(1, elapsed)
@@ -172,6 +176,11 @@ final class SourceWalk {
         try encoder.end(ioError: report && !options.ignoreErrors ? errors.rawValue : 0)
         segment.sort(protocolVersion: session.protocolVersion, indexesByWire: session.conversion != nil)
         segment.markDuplicates(onSender: true, protocolVersion: session.protocolVersion)
+        if options.debug[.hlink] >= 1 { session.tellLinks(segment, [.sender]) }
+        if options.debug[.flist] >= 3 {
+            let display = segment.count == 0 ? [] : roots[Int(paths.root(segment.entry(0).pointee.directory))].display
+            session.tellList(segment, .sender) { _ in display }
+        }
         if session.protocolVersion == 30 && report && !(isFirst && format.safeList) {
             session.writer.queueMessage(.ioError, value: errors.rawValue)
         }
@@ -263,6 +272,7 @@ final class SourceWalk {
 
     func sendEOF() throws(TransferFailure) {
         nextDirectory = -1
+        session.debug(.flist, 3, words: "[sender] flist_eof=1")
         try session.writer.ndx(Ndx.fileListEOF)
         lists.finish()
     }

@@ -160,6 +160,7 @@ final class Destination: @unchecked Sendable {
                 .fileSelection, Bytes(what) + Bytes(" ") + session.fullName(path) + Bytes(" failed"), -descriptor)
         }
         root = descriptor
+        if options.debug[.chdir] >= 1 { session.tellDirectory(relative, .unsplitReceiver) }
         if session.environment.moduleName == nil {
             let base = relative.first == UInt8(ascii: "/") ? [] : session.displayDirectory
             session.displayDirectory =
@@ -345,6 +346,16 @@ final class Destination: @unchecked Sendable {
                 session.reporter.errorTransfer(
                     Bytes(text: "\(kind) \(id) (-1) is impossible to set on ")
                         + session.fullName(place.shown ?? localName ?? list.path(entry)))
+            }
+            if options.debug[.own] >= 1 {
+                let shown = place.shown ?? localName ?? list.path(entry)
+                for (kind, changes, old, new) in [
+                    ("uid", changesOwner, status.uid, attributes.uid),
+                    ("gid", changesGroup, status.gid, attributes.gid),
+                ] where changes {
+                    session.reporter.info(
+                        Bytes(text: "set \(kind) of ") + shown + Bytes(text: " from \(old) to \(new)"))
+                }
             }
             let uid = changesOwner ? attributes.uid : UInt32.max
             let gid = changesGroup ? attributes.gid : UInt32.max

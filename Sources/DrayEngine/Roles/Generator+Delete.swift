@@ -79,6 +79,7 @@ extension Generator {
         var extras: [Extra] = []
         let version = session.protocolVersion
         let code = DirectoryScan(bufferBytes: 32 * 1024).forEach(descriptor) { name, _ in
+            if options.debug[.flist] >= 2 { tellScanned(path, name, descriptor) }
             if let id, let members, members.find(directory: id, name: name, protocolVersion: version) != nil { return }
             var status = FileStatus()
             let cName = name.baseAddress!.assumingMemoryBound(to: CChar.self)
@@ -208,7 +209,8 @@ extension Generator {
 
     /// Says what is about to go; the flags are those of rsync for the same purposes.
     private func tellDeletion(_ path: Bytes, _ status: FileStatus, _ isMakingRoom: Bool, _ isNested: Bool) {
-        let purpose = isNested ? 4 : isMakingRoom ? (status.isDirectory ? 10 : 18) : 2
+        let recursive = options.deletes || options.force ? 2 : 0
+        let purpose = isNested ? 4 : isMakingRoom ? (status.isDirectory ? 8 : 16) + recursive : 2
         let mode = String(status.mode & 0o177777, radix: 8)
         session.reporter.info(Bytes("delete_item(") + path + Bytes(text: ") mode=\(mode) flags=\(purpose)"))
         if status.isDirectory && options.debug[.del] >= 3 {
@@ -256,7 +258,10 @@ extension Generator {
         var isEmpty = true
         var extras: [Extra] = []
         // Rules that are not inherited do not hold in here, and the directory may have its own.
-        if filters.isActive { try filters.move(to: path, root: session.displayDirectory) }
+        if filters.isActive || options.debug[.filter] >= 2 {
+            try filters.move(to: path, root: session.displayDirectory)
+        }
+        defer { filters.tellLeaving() }
         filters.ignoresPerishable = true
         for item in names {
             var status = FileStatus()
@@ -271,6 +276,7 @@ extension Generator {
                 isEmpty = false
                 continue
             }
+            session.debug(.flist, 2, line: Bytes("[generator] make_file(") + full + Bytes(",*,2)"))
             extras.append(Extra(name: item, status: status))
         }
         filters.ignoresPerishable = false

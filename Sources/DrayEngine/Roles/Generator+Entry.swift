@@ -409,7 +409,9 @@ extension Generator {
         guard let segment = lists.state.withLock({ $0.segments.first }) else { return }
         for position in stride(from: segment.count - 1, through: 0, by: -1) {
             let entry = segment.entry(position).pointee
-            if segment.isDirectory(entry) { touchUp(segment, entry) }
+            guard segment.isDirectory(entry) else { continue }
+            if options.debug[.time] >= 2 { tellTouchUp(segment, entry, segment.ndx(position)) }
+            touchUp(segment, entry)
         }
     }
 

@@ -221,6 +221,7 @@ extension Generator {
                 Bytes("WARNING: file is too large for checksum sending: ") + destination.display(list, entry))
             return try SumHead().write(to: writer)
         }
+        if options.debug[.deltasum] >= 2 { tellSums(ndx, basis, list, entry, head, status.length) }
         try head.write(to: writer)
         if options.append != .off && !redo { return }
         // Earlier requests must not wait for the sums of a large file.
@@ -276,6 +277,7 @@ extension Generator {
         let strong = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(digest)[..<Int(head.strongLength)])
         var index: Int32 = 0
         var offset: Int64 = 0
+        let tells = options.debug[.deltasum] >= 3
         while index < head.count {
             let blocks = min(perRead, Int(head.count - index))
             let wanted = (blocks - 1) * block + head.length(ofBlock: index + Int32(blocks) - 1)
@@ -289,7 +291,9 @@ extension Generator {
             for _ in 0..<blocks {
                 let length = head.length(ofBlock: index)
                 let bytes = UnsafeRawBufferPointer(start: buffer.baseAddress! + start, count: length)
-                try writer.int32(Int32(bitPattern: RollingChecksum.sum(bytes)))
+                let sum = RollingChecksum.sum(bytes)
+                if tells { tellSum(index, offset + Int64(start), length, sum) }
+                try writer.int32(Int32(bitPattern: sum))
                 blockHasher.sum(bytes, into: digest.baseAddress!)
                 try writer.bytes(strong)
                 start += length

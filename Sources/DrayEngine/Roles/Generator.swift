@@ -163,6 +163,7 @@ final class Generator {
             all.deleted = deletedKinds
             all.deletionsSkipped = deletionsSkipped
         }
+        session.tellHeap(.generator)
         // Before the goodbye: nothing may follow that.
         session.debug(.genr, words: "generate_files finished")
         try sendDone()
@@ -325,7 +326,13 @@ final class Generator {
         while let first = open.first, first.outstanding == 0, first.redo == 0, open.count > 1 || includingLast {
             open.removeFirst()
             links.forget(first.segment)
-            if first.segment.parentDirectory >= 0 { touchUp(Int(first.segment.parentDirectory)) }
+            if first.segment.parentDirectory >= 0 {
+                let index = first.segment.parentDirectory
+                if options.debug[.time] >= 2 {
+                    tellTouchUp(lists.directories.entries, lists.directories.entry(Int(index)).pointee, index)
+                }
+                touchUp(Int(index))
+            }
             try sendDone()
         }
     }

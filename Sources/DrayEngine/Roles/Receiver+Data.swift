@@ -27,6 +27,9 @@ extension Receiver {
         }
         literalSeen = false
         hasher.reset()
+        let tells = options.debug[.deltasum]
+        if tells >= 2 && basisDescriptor >= 0 && basisLength > 0 { tellMapped(list, entry, record, basisLength) }
+        var piece = 0
         output.begin(descriptor, sparse: options.sparse, oldLength: inPlace ? preallocateOld : 0)
         basis.begin(basisDescriptor)
         if options.append != .off && !isRedo && head.count > 0 && inPlace {
@@ -44,6 +47,13 @@ extension Receiver {
             case .literal(let bytes):
                 literalSeen = true
                 statistics.literalData += Int64(bytes.count)
+                if tells >= 3 {
+                    piece += bytes.count
+                    if tokens.isAtTokenEnd {
+                        tellLiteral(piece, endingAt: output.offset + Int64(bytes.count))
+                        piece = 0
+                    }
+                }
                 hasher.update(bytes)
                 // Plain literals lie in the reader's buffer until it is filled again.
                 let code = tokens.isPlain ? output.hold(bytes) : output.write(bytes)
@@ -62,6 +72,7 @@ extension Receiver {
                 .receiver, Bytes("ftruncate failed on ") + destination.display(list, entry), truncateCode)
         }
         let expected = try reader.bytes(session.transferChecksum.digestLength)
+        session.debug(.deltasum, 2, words: "got file_sum")
         lastSum = expected
         return hasher.finish() == expected ? .good : .bad
     }
@@ -110,6 +121,7 @@ extension Receiver {
         let length = head.length(ofBlock: block)
         statistics.matchedData += Int64(length)
         let stays = skipsMatches && start == output.offset
+        if options.debug[.deltasum] >= 3 { tellBlock(block, length, from: start, stays: stays) }
         while done < length {
             if !basis.holds(start + Int64(done), length: length - done) {
                 output.release()

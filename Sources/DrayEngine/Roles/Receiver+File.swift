@@ -415,7 +415,8 @@ extension Receiver {
     /// Path of the file whose attributes are being set, for messages.
     private func shownTarget(_ target: Target, _ list: FileSegment, _ entry: FileEntry) -> Bytes? {
         guard let temporary = target.temporary,
-            options.xattrs > 0 || options.acls || options.userMap != nil || options.groupMap != nil
+            options.xattrs > 0 || options.acls || options.debug[.own] > 0 || options.userMap != nil
+                || options.groupMap != nil
         else { return nil }
         return list.path(entry).splitLastComponent.directory.appendingComponent(Bytes(cString: temporary))
     }

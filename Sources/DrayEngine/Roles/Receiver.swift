@@ -70,7 +70,7 @@ final class Receiver {
         mayCommitLater =
             !options.updatesInPlace && !options.backup && !options.delayUpdates && !options.acls && !options.fakeSuper
             && options.xattrs == 0 && options.tempDirectory == nil && session.wishes == nil
-            && options.debug[.recv] == 0
+            && options.debug[.recv] == 0 && options.debug[.own] == 0
         reader.beforeRefill = { [output] in output.release() }
         reportsItems = options.logsItems
     }
@@ -159,6 +159,7 @@ final class Receiver {
     /// After the last phase: statistics of a server sender, then the answer to the goodbye.
     private func finish() throws(TransferFailure) {
         publish()
+        session.tellHeap(.receiver)
         if !options.amServer && session.environment.handshakeVersion != -2 {
             let received = try reader.varlong30(3)
             let sent = try reader.varlong30(3)

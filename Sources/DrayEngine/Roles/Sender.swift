@@ -12,7 +12,7 @@ import Glibc
 final class Sender {
     let session: Session
     let walk: SourceWalk
-    private let options: TransferOptions
+    let options: TransferOptions
     let reader: WireReader
     let writer: WireWriter
     private let lists: LiveLists
@@ -20,7 +20,9 @@ final class Sender {
     private let maxPhase: Int
     private let wholeHasher: StrongHasher
     private let blockHasher: BlockHasher
-    private let matcher = DeltaMatcher(mayUseHelper: Processors.usable > 1)
+    let matcher = DeltaMatcher(mayUseHelper: Processors.usable > 1)
+    /// Matches and false alarms of the files before (`--debug=deltasum2`).
+    var searchedBefore = (matches: 0, alarms: 0)
     private let tokens: TokenWriter
     /// Where sum heads, data and file sums go: with `--only-write-batch` into the file alone.
     private let dataWriter: WireWriter
@@ -84,6 +86,7 @@ final class Sender {
                 "total: matches=\(matches)  hash_hits=\(matches + alarms)  false_alarms=\(alarms) "
                     + "data=\(statistics.literalData)")
         }
+        session.tellHeap(.sender)
         try writer.ndx(Ndx.done)
         // The numbers of bytes are those of this moment: with the last answer, without the goodbye.
         try writer.flush()
@@ -247,6 +250,8 @@ final class Sender {
         let sumStart = reader.streamBytes
         let head = try SumHead.read(from: reader, digestLength: session.transferChecksum.digestLength)
         let appending = options.append != .off && !redo
+        session.debug(
+            .deltasum, 3, words: "count=\(head.count) n=\(head.blockLength) rem=\(head.remainder)")
         let table = appending ? nil : try receiveSums(head)
         let sumBytes = reader.streamBytes - sumStart
 
@@ -271,12 +276,14 @@ final class Sender {
             if session.protocolVersion >= 30 { writer.queueMessage(.noSend, value: ndx) }
             return
         }
+        if options.debug[.deltasum] >= 2 { tellMapped(list, entry.pointee, status.length) }
         report(list, entry.pointee, record, before: true)
         // What a report calls moved begins with the record.
         let startBytes = dataWriter.streamBytes
         try record.write(ndx, to: writer)
         if let wantedXattrs { try sendXattrs(wantedXattrs, list, entry.pointee) }
         try head.write(to: dataWriter)
+        session.debug(.deltasum, 2, line: Bytes("calling match_sums ") + typedPath(list, entry.pointee))
         progress.begin(ndx, list, entry.pointee, size: status.length)
         try sendData(descriptor, status.length, head, table, record, appending: appending, list, entry.pointee)
         progress.end()
@@ -310,13 +317,13 @@ final class Sender {
     func displayName(_ list: FileSegment, _ entry: FileEntry) -> Bytes { session.fullName(typedPath(list, entry)) }
 
     /// Says what happens to an entry (`--debug=send`).
-    private func tell(_ before: @autoclosure () -> String, _ list: FileSegment, _ entry: FileEntry, _ after: String) {
+    func tell(_ before: @autoclosure () -> String, _ list: FileSegment, _ entry: FileEntry, _ after: String) {
         guard options.debug[.send] >= 1 else { return }
         session.reporter.info(Bytes(text: before()) + typedPath(list, entry) + Bytes(text: after))
     }
 
     /// The path that begins with the argument.
-    private func typedPath(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
+    func typedPath(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
         walk.roots[Int(walk.paths.root(entry.directory))].display.appendingComponent(list.path(entry))
     }
 
@@ -334,6 +341,7 @@ final class Sender {
 
     private func receiveSums(_ head: SumHead) throws(TransferFailure) -> BlockSumTable? {
         guard head.count > 0 else { return nil }
+        let tells = options.debug[.deltasum] >= 3
         if Int64(head.count) >= options.maxAllocation / Limits.blockSumRecord {
             throw TransferFailure(
                 .outOfMemory,
@@ -349,6 +357,7 @@ final class Sender {
             let rolling = UInt32(bitPattern: try reader.int32())
             try reader.bytes(into: place)
             table.append(rolling: rolling, strong: strong.baseAddress!)
+            if tells { tellSum(Int32(table.count) - 1, head, rolling) }
         }
         table.build()
         return table
@@ -431,6 +440,7 @@ final class Sender {
                     && (session.protocolVersion >= 29
                         ? record.basisType == BasisType.destination : !options.backup))
             var sink = TokenSink(tokens: tokens, meter: progress)
+            if options.debug[.deltasum] >= 2 { traceSearch(length, table) }
             do {
                 try matcher.run(
                     length: length, table: table, hasher: blockHasher, updatingBasis: updating, source: &source,
@@ -441,6 +451,7 @@ final class Sender {
             statistics.literalData += sink.literal
             statistics.matchedData += sink.matched
             progress = sink.meter
+            session.debug(.deltasum, 2, words: "done hash search")
         } else {
             while source.left > 0 {
                 let count = source.read(into: buffer)
@@ -466,6 +477,7 @@ final class Sender {
             session.reporter.systemError(
                 .sender, Bytes("read errors mapping ") + full, source.errorCode == 0 ? ENODATA : source.errorCode)
         }
+        if options.debug[.deltasum] >= 2 { tellSearched() }
         try dataWriter.bytes(digest)
         lastSum = digest
     }

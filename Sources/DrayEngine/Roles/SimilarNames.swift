@@ -110,7 +110,7 @@ extension Generator {
     }
 
     /// A candidate as messages name it.
-    private func shown(_ place: Int, _ directory: Int32, _ name: Bytes) -> Bytes {
+    func shown(_ place: Int, _ directory: Int32, _ name: Bytes) -> Bytes {
         let prefix = place == 0 ? [] : alternates.places[place - 1].shown
         return prefix.appendingComponent(Bytes(destination.paths.path(directory))).appendingComponent(name)
     }

@@ -22,7 +22,8 @@ extension Session {
         }
         try writer.flush()
         for list in [checksums, compressors].compactMap(\.self) {
-            tellDetails("Client \(list.kind) list (on client): \(list.names.joined(separator: " "))")
+            tellDetails(
+                "\(ownSide) \(list.kind) list (on \(ownSide.lowercased())): \(list.names.joined(separator: " "))")
         }
         let checksum = try checksums.map { list throws(TransferFailure) in
             try winner(list, implied: protocolVersion >= 30 ? "md5" : "md4")
@@ -34,14 +35,14 @@ extension Session {
                 transferChecksum = algorithm
                 fileChecksum = algorithm
             }
-            tell("Client \(isNegotiated)checksum: \(checksum)")
+            tell("\(ownSide) \(isNegotiated)checksum: \(checksum)")
         }
         if transferChecksum == .none { options.wholeFile = true }
         if let compressor, let method = CompressionMethod(name: Bytes(text: compressor)) {
             setCompression(method)
-            if method != .none { tell("Client \(isNegotiated)compress: \(described(compressor))") }
+            if method != .none { tell("\(ownSide) \(isNegotiated)compress: \(described(compressor))") }
         } else if let choice = options.compressChoice, CompressionMethod(name: choice) != CompressionMethod.none {
-            tell("Client compress: \(described(choice.displayText))")
+            tell("\(ownSide) compress: \(described(choice.displayText))")
         }
     }
 
@@ -68,7 +69,7 @@ extension Session {
         if options.checksum && fileChecksum == .none {
             throw fail(.unsupported, "Invalid checksum-choice for --checksum: none (0)")
         }
-        tell("Client checksum: \(choice.displayText)")
+        tell("\(ownSide) checksum: \(choice.displayText)")
         return true
     }
 
@@ -159,7 +160,7 @@ extension Session {
                 throw TransferFailure(.unsupported, lines: error.lines + outcome.lines)
             }
         }
-        tellDetails("Server \(own.kind) list (on client): \(peer.displayText)")
+        tellDetails("\(peerSide) \(own.kind) list (on \(ownSide.lowercased())): \(peer.displayText)")
         guard let name = AlgorithmNegotiation.winner(own: own.names, peer: peer, amServer: options.amServer) else {
             throw AlgorithmNegotiation.failure(
                 own, peer: peer, amServer: options.amServer, isSilent: negotiatesStrings)
@@ -173,11 +174,17 @@ extension Session {
         compression.method == .none ? "none (level 0)" : "\(name) (level \(compression.level))"
     }
 
+    private var ownSide: String { options.amServer ? "Server" : "Client" }
+    private var peerSide: String { options.amServer ? "Client" : "Server" }
+
     private func tell(_ line: String) {
-        if !options.amServer && options.debug[.nstr] >= 1 { reporter.info(line) }
+        guard options.debug[.nstr] >= (options.amServer ? 3 : 1) else { return }
+        // A server's connection is no place for messages yet.
+        options.amServer ? reporter.warning(Bytes(text: line)) : reporter.info(line)
     }
 
     private func tellDetails(_ line: String) {
-        if !options.amServer && options.debug[.nstr] >= 2 { reporter.info(line) }
+        guard options.debug[.nstr] >= (options.amServer ? 3 : 2) else { return }
+        options.amServer ? reporter.warning(Bytes(text: line)) : reporter.info(line)
     }
 }

@@ -46,6 +46,9 @@ public final class TokenReader {
     /// Whether literal bytes lie in the reader's own buffer.
     public var isPlain: Bool { decoder == nil }
 
+    /// Whether the literal bytes that came last end a token.
+    public var isAtTokenEnd: Bool { literalLeft == 0 }
+
     /// Starts a file.
     public func begin() throws(TransferFailure) {
         (literalLeft, block, runLeft, isInRun, isDecoding) = (0, 0, 0, false, false)

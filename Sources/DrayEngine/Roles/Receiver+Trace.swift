@@ -1,0 +1,25 @@
+// Dray — what the receiver tells of the data it puts together (`--debug=deltasum`).
+// Layer: Engine. Behaviour: chapter 05 §5.
+// SPDX-License-Identifier: Apache-2.0
+
+import DrayCore
+import DrayWire
+
+extension Receiver {
+    func tellMapped(_ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, _ length: Int64) {
+        var path = destination.localName ?? list.path(entry)
+        if record.basisType >= BasisType.fuzzy {
+            path = path.splitLastComponent.directory.appendingComponent(record.xname)
+        }
+        session.reporter.info(Bytes("recv mapped ") + path + Bytes(text: " of size \(length)"))
+    }
+
+    func tellLiteral(_ count: Int, endingAt end: Int64) {
+        session.reporter.info("data recv \(count) at \(end - Int64(count))")
+    }
+
+    func tellBlock(_ block: Int32, _ length: Int, from start: Int64, stays: Bool) {
+        session.reporter.info(
+            "chunk[\(block)] of size \(length) at \(start) offset=\(output.offset)\(stays ? " (seek)" : "")")
+    }
+}
