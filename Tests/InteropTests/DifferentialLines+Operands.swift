@@ -48,6 +48,8 @@ extension DifferentialLine {
         DifferentialLine("rsync -as src/ dst/"),
         DifferentialLine("rsync -a --qsort src/ dst/"),
         DifferentialLine("rsync -aiv src/dir/one src/alpha src/alpha dst/"),
+        DifferentialLine("rsync -av src/ src/ dst/"),
+        DifferentialLine("rsync -av --stats src/dir src/dir dst/"),
     ]
 
     private static let listing: [DifferentialLine] = [
@@ -143,6 +145,9 @@ extension DifferentialLine {
 
     private static let nameLists: [DifferentialLine] = [
         DifferentialLine(
+            "printf 'alpha\\n' | rsync -a --files-from=- rsync://localhost/all/nosuch dst/", order: .any,
+            without: ["Connection reset by peer"]),
+        DifferentialLine(
             "printf 'alpha\\ndir/one\\n#c\\n;c\\n\\nhollow\\n' | rsync -av --files-from=- src/ dst/", .outdated),
         DifferentialLine("printf 'alpha\\0dir/one\\0' | rsync -av0 --files-from=- src/ dst/"),
         DifferentialLine("printf 'dir/\\n/alpha\\n../big\\n' > list; rsync -av --files-from=list src dst"),
@@ -172,30 +177,43 @@ extension DifferentialLine {
         DifferentialLine("rsync -anv src/alpha new"),
     ]
 
-    private static let links: [DifferentialLine] = [
-        DifferentialLine("rsync -av --no-links src/ dst/"),
-        DifferentialLine("rsync -avL src/ dst/", prepare: "rm src/dangling src/dir/up"),
-        DifferentialLine("rsync -avL src/dirlink dst/", prepare: "rm src/dir/up"),
-        DifferentialLine("rsync -avk src/ dst/", .outdated),
-        DifferentialLine("rsync -avK src/ dst/", .outdated, prepare: "mv dst/dir dst/real; ln -s real dst/dir"),
-        DifferentialLine("rsync -av --delete src/ dst/", .outdated, prepare: "mv dst/dir real; ln -s ../real dst/dir"),
-        DifferentialLine("rsync -av --safe-links src/ dst/", prepare: "ln -s /etc/hostname src/absolute"),
+    /// A module without chroot cleans the targets that it is given.
+    private static let moduleLinks: [DifferentialLine] = ["-a", "-ai --safe-links"].map {
         DifferentialLine(
-            "rsync -av --copy-unsafe-links src/ dst/",
-            prepare: "echo outside > outside; rm src/dir/up; ln -s ../../outside src/dir/up"),
-        DifferentialLine("rsync -av --munge-links src/ dst/"),
-        DifferentialLine("rsync -av --munge-links dst/ new/", .same, prepare: "ln -sfn /rsyncd-munged/alpha dst/link"),
-        DifferentialLine("rsync -avH src/ dst/", .outdated),
-        DifferentialLine("rsync -aiiH src/ dst/", .same),
-        DifferentialLine("rsync -avH src/ host:dst/", .outdated),
-        DifferentialLine("rsync -avH host:src/ dst/", .outdated),
-        DifferentialLine("rsync -aJv src/ dst/", .outdated),
-        DifferentialLine("rsync -avx src/dirlink/ dst/"),
-        DifferentialLine("rsync -rvl --no-D src/ dst/"),
-        DifferentialLine("rsync -rvl --devices src/ dst/"),
-        DifferentialLine("rsync -rvl --specials --drop-D src/ dst/"),
-        DifferentialLine("rsync -v --copy-devices src/null dst/"),
-        DifferentialLine("rsync -av --insecure-links src/ dst/"),
-        DifferentialLine("rsync -av --confine-root=/ src/ dst/"),
-    ]
+            "rsync \($0) src/ rsync://localhost/dst/",
+            prepare: """
+                for target in foo/.. x/../y ../../z ./a//b; do ln -s $target src/to-$(echo $target | tr /. _-); done
+                ln -s ../../a/../b src/dir/over; ln -s ../x/../../../c src/dir/far; ln -s a/../.. src/dir/back
+                """, order: .any)
+    }
+
+    private static let links: [DifferentialLine] =
+        moduleLinks + [
+            DifferentialLine("rsync -av --no-links src/ dst/"),
+            DifferentialLine("rsync -avL src/ dst/", prepare: "rm src/dangling src/dir/up"),
+            DifferentialLine("rsync -avL src/dirlink dst/", prepare: "rm src/dir/up"),
+            DifferentialLine("rsync -avk src/ dst/", .outdated),
+            DifferentialLine("rsync -avK src/ dst/", .outdated, prepare: "mv dst/dir dst/real; ln -s real dst/dir"),
+            DifferentialLine(
+                "rsync -av --delete src/ dst/", .outdated, prepare: "mv dst/dir real; ln -s ../real dst/dir"),
+            DifferentialLine("rsync -av --safe-links src/ dst/", prepare: "ln -s /etc/hostname src/absolute"),
+            DifferentialLine(
+                "rsync -av --copy-unsafe-links src/ dst/",
+                prepare: "echo outside > outside; rm src/dir/up; ln -s ../../outside src/dir/up"),
+            DifferentialLine("rsync -av --munge-links src/ dst/"),
+            DifferentialLine(
+                "rsync -av --munge-links dst/ new/", .same, prepare: "ln -sfn /rsyncd-munged/alpha dst/link"),
+            DifferentialLine("rsync -avH src/ dst/", .outdated),
+            DifferentialLine("rsync -aiiH src/ dst/", .same),
+            DifferentialLine("rsync -avH src/ host:dst/", .outdated),
+            DifferentialLine("rsync -avH host:src/ dst/", .outdated),
+            DifferentialLine("rsync -aJv src/ dst/", .outdated),
+            DifferentialLine("rsync -avx src/dirlink/ dst/"),
+            DifferentialLine("rsync -rvl --no-D src/ dst/"),
+            DifferentialLine("rsync -rvl --devices src/ dst/"),
+            DifferentialLine("rsync -rvl --specials --drop-D src/ dst/"),
+            DifferentialLine("rsync -v --copy-devices src/null dst/"),
+            DifferentialLine("rsync -av --insecure-links src/ dst/"),
+            DifferentialLine("rsync -av --confine-root=/ src/ dst/"),
+        ]
 }
