@@ -97,6 +97,26 @@ public final class RunningProcess {
         return status == nil
     }
 
+    /// Whether a process of the group does something yet (`/proc/N/stat`: number, name in brackets, state, parent, group).
+    private static func hasLivingMember(_ group: pid_t) -> Bool {
+        guard let directory = opendir("/proc") else { return true }
+        defer { closedir(directory) }
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            guard pid_t(name) != nil, let file = fopen("/proc/\(name)/stat", "r") else { continue }
+            defer { fclose(file) }
+            var line = [CChar](repeating: 0, count: 1024)
+            guard fgets(&line, Int32(line.count), file) != nil else { continue }
+            let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            guard let end = text.lastIndex(of: ")") else { continue }
+            let fields = text[text.index(after: end)...].split(separator: " ")
+            if fields.count > 2, pid_t(fields[2]) == group, fields[0] != "Z", fields[0] != "X" { return true }
+        }
+        return false
+    }
+
     /// Waits for the end; after `seconds` the whole process group is killed.
     ///
     /// What the program has left running (a remote shell, a server that notices the end) may still write: it gets
@@ -113,8 +133,8 @@ public final class RunningProcess {
             waited += 2_000
         }
         var left = Int(afterwards * 1_000_000)
-        // The number of a group stays taken while one of its processes is there.
-        while left > 0 && kill(-pid, 0) == 0 {
+        // The number of a group stays taken while one of its processes is there, dead and not collected ones included.
+        while left > 0 && kill(-pid, 0) == 0 && Self.hasLivingMember(pid) {
             usleep(2_000)
             left -= 2_000
         }

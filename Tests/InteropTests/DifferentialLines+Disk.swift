@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension DifferentialLine {
-    static let disk: [DifferentialLine] = backups + deletions + attributes + choices + placement + bases + batches
+    static let disk: [DifferentialLine] =
+        backups + [setID] + deletions + attributes + choices + placement + bases + batches
 
     /// Compatibility: rsync gives a file that `--ignore-existing` leaves in a directory's place the directory's time.
     /// Dray leaves it alone altogether.
@@ -25,6 +26,8 @@ extension DifferentialLine {
         + rows(["-ab --info=backup", "-abvv --backup-dir=../saved --delete"], order: .any) + [
             DifferentialLine("rsync -abi --delete src/ dst/", .outdated, prepare: "cp -p dst/extra dst/extra~"),
             DifferentialLine("rsync -abi --backup-dir=../saved src/ host:dst/", .outdated, order: .any),
+            DifferentialLine(
+                "rsync -abi --delete --backup-dir=/saved/here src/ rsync://localhost/all/dst/", .outdated, order: .any),
             DifferentialLine("rsync -ai --no-backup -b --no-b --backup-dir=../saved host:src/ dst/", .outdated),
         ]
 
@@ -55,6 +58,11 @@ extension DifferentialLine {
                 "rsync -ai --delete-missing-args src/extra src/old src/dir/extra.o src/alpha dst/", .outdated),
             DifferentialLine("rsync -ai --ignore-missing-args src/nothing src/alpha dst/"),
         ]
+
+    private static let setID =
+        DifferentialLine(
+            "rsync -ai src/ dst/", .outdated, prepare: "chgrp 9 dst dst/dir; chmod 2775 dst dst/dir; chmod 6755 dst/big"
+        )
 
     private static let attributes =
         rows([

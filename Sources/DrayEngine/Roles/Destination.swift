@@ -369,8 +369,8 @@ final class Destination: @unchecked Sendable {
                     code)
                 return false
             }
-            // The kernel may have dropped set-id bits.
-            if status.mode & 0o6000 != 0 && !status.isSymlink {
+            // The kernel may have dropped set-id bits; a directory's it leaves.
+            if status.mode & 0o6000 != 0 && !status.isSymlink && !status.isDirectory {
                 status.mode &= ~0o6000
             }
         }

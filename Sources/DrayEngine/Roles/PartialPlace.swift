@@ -70,13 +70,22 @@ enum Backup {
         }
         let (sub, last) = path.splitLastComponent
         var current: Int32
-        let isAbsolute = backupDirectory.first == UInt8(ascii: "/")
         let confined = destination.options.amDaemon
-        let base = isAbsolute && !confined ? FileSystem.workingDirectory : destination.root
-        current = FileSystem.open(base, isAbsolute && !confined ? "/" : ".", O_RDONLY | O_DIRECTORY)
+        // An absolute directory of a daemon's client begins at the module's top.
+        var (base, start, area) = (destination.root, Bytes("."), backupDirectory)
+        if backupDirectory.first == UInt8(ascii: "/") {
+            let environment = destination.session.environment
+            if !confined {
+                (base, start) = (FileSystem.workingDirectory, Bytes("/"))
+            } else {
+                base = environment.workingDirectory
+                if let module = environment.modulePath, area.hasPrefix(module) { area.removeFirst(module.count) }
+            }
+        }
+        current = start.withCString { FileSystem.open(base, $0, O_RDONLY | O_DIRECTORY) }
         if current < 0 { return nil }
-        let components = backupDirectory.appendingComponent(sub).fields { $0 == UInt8(ascii: "/") }
-        let own = backupDirectory.fields { $0 == UInt8(ascii: "/") }.count
+        let components = area.appendingComponent(sub).fields { $0 == UInt8(ascii: "/") }
+        let own = area.fields { $0 == UInt8(ascii: "/") }.count
         for (position, component) in components.enumerated() where component != Bytes(".") {
             var next = component.withCString { name -> Int32 in
                 let flags = O_RDONLY | O_DIRECTORY | (confined ? O_NOFOLLOW : 0)
