@@ -409,8 +409,13 @@ struct RsyncCommand {
 
     /// Adds filter options in the order they were typed.
     static func add(_ options: [FilterOption], to list: FilterList) throws(TransferFailure) {
+        // Files that are named before `-0` are read by lines; those met on the way as it is in the end.
+        let isNulSeparated = list.settings.nulSeparated
+        list.settings.nulSeparated = false
+        defer { list.settings.nulSeparated = isNulSeparated }
         for option in options {
             switch option {
+            case .fromZero(let isOn): list.settings.nulSeparated = isOn
             case .filter(let rule): try list.addFilter(rule)
             case .exclude(let pattern): try list.addExclude(pattern)
             case .include(let pattern): try list.addInclude(pattern)

@@ -270,11 +270,15 @@ extension FilterList {
     @Test func mergeNamesInPerDirectoryFiles() throws {
         let list = try makeList(
             [": .rf"],
-            files: ["/src/d/.rf": ". ./other\n. plain\n", "/src/d/other": "- a", "plain": "- b", "/src/d/plain": "- c"])
+            files: [
+                "/src/d/.rf": ". ./other\n. plain\n", "/src/d/other": "- a", "/src/plain": "- b",
+                "/src/d/plain": "- c", "plain": "- d",
+            ])
         try list.enter(directory: Bytes("d"))
         #expect(list.decide("d/a") == -1)
         #expect(list.decide("d/b") == -1)
         #expect(list.decide("d/c") == 0)
+        #expect(list.decide("d/d") == 0)
     }
 
     @Test func errorsNameTheWholePath() throws {

@@ -82,7 +82,8 @@ extension DifferentialLine {
 
     private static let selection: [DifferentialLine] =
         plain(
-            "rsync -a src/missing dst/", "rsync -a src/missing src/alpha dst/",
+            "rsync -a src/missing dst/", "rsync -a src/missing src/alpha dst/", "rsync -a src/./missing dst/",
+            "rsync -aR src/./missing dst/", "rsync -av --no-i-r src/missing src/alpha dst/",
             "rsync nosuch", "rsync src dst", "rsync -r src/ src/alpha/", "rsync -r src/ src/alpha",
             "rsync src/alpha src/beta.txt src/big", "rsync src/alpha nowhere/at/all", "rsync -r src/ nowhere/at/all",
             "rsync --list-only nosuch", "rsync -r --compare-dest=nosuch src/ dst/",
@@ -97,6 +98,8 @@ extension DifferentialLine {
             DifferentialLine("rsync -R src/dir/../alpha dst/", without: ended),
             DifferentialLine("rsync -a host:src/missing dst/", without: ended),
             DifferentialLine("rsync -r host::src/missing dst/", without: ended),
+            DifferentialLine("rsync -r host::all/src/./missing dst/", without: ended),
+            DifferentialLine("rsync -r rsync://localhost/all/src/dir/missing dst/", without: ended),
             DifferentialLine("echo x | rsync --files-from=- nosuch/ dst/", without: ended),
             DifferentialLine("rsync -r --backup --backup-dir=../src/alpha src/ dst/", .outdated),
             DifferentialLine("echo '*.o' | rsync -rv --exclude-from=- --delete src/dir/ dst/", .outdated),

@@ -21,6 +21,8 @@ extension DifferentialLine {
             "printf '*.o\\n# no\\n;no\\n\\n+ dir\\n- big\\r\\n' > r; rsync -ai --exclude-from=r src/ dst/"),
         DifferentialLine("printf '*.o\\n- alpha\\n' > r; rsync -ai --include-from=r --exclude='[a-f]*' src/ dst/"),
         DifferentialLine("printf '*.o\\0alpha\\n\\0' | rsync -ai0 --exclude-from=- src/ dst/"),
+        DifferentialLine("printf '*.o\\nalpha\\n' > r; rsync -ai --exclude-from=r -0 src/ dst/"),
+        DifferentialLine("printf -- '- *.o\\n- alpha\\n' > r; rsync -ai -f '. r' --from0 src/ host:dst/", order: .any),
         DifferentialLine("printf -- '- *.o\\n+ big\\n- b*\\n' > r; rsync -ai -f '. r' src/ dst/"),
         DifferentialLine("printf -- '- *.o\\n. r2\\n' > r; echo '- alpha' > r2; rsync -ai -f 'merge r' src/ dst/"),
         DifferentialLine("printf '*.o alpha\\nbig' > r; rsync -ai -f '.-w r' src/ dst/"),

@@ -1,19 +1,10 @@
-// Dray — kernels under the microscope: rolling sum, strong sums, delta search, integers on the wire.
+// Dray — kernels under the microscope: rolling sum, strong sums, block table, delta search, integers on the wire.
 // SPDX-License-Identifier: Apache-2.0
 
 import Benchmark
 import DrayCore
 import DrayDelta
 import DrayWire
-
-/// Takes everything and keeps nothing.
-private final class NullChannel: ByteChannel {
-    func read(into buffer: UnsafeMutableRawBufferPointer, timeoutMilliseconds: Int) throws(ChannelError) -> Int { 0 }
-    func write(_ buffers: [UnsafeRawBufferPointer], timeoutMilliseconds: Int) throws(ChannelError) {}
-    func closeWriting() {}
-    func cancel() {}
-    var isSocket: Bool { false }
-}
 
 private struct MemorySource: DeltaSource {
     let bytes: UnsafeRawBufferPointer
@@ -31,14 +22,6 @@ private struct CountingSink: DeltaSink {
     var matched = 0
     mutating func literal(_ bytes: UnsafeRawBufferPointer) { literal += bytes.count }
     mutating func match(block: Int32, length: Int) { matched += length }
-}
-
-private func randomBytes(_ count: Int, seed: UInt64) -> [UInt8] {
-    var state = seed
-    return (0..<count).map { _ in
-        state = state &* 6_364_136_223_846_793_005 &+ 1
-        return UInt8(truncatingIfNeeded: state >> 33)
-    }
 }
 
 let benchmarks: @Sendable () -> Void = {
@@ -80,6 +63,23 @@ let benchmarks: @Sendable () -> Void = {
             }
         }
         table.build()
+        if !matches {
+            let sums = (0..<Int(head.count)).map { index in
+                basis.withUnsafeBytes { raw in
+                    let start = index * Int(head.blockLength)
+                    return RollingChecksum.sum(
+                        UnsafeRawBufferPointer(rebasing: raw[start..<(start + head.length(ofBlock: Int32(index)))]))
+                }
+            }
+            Benchmark("block table of \(head.count) sums") { _ in
+                let table = BlockSumTable(head: head)
+                digest.withUnsafeBytes { raw in
+                    for sum in sums { table.append(rolling: sum, strong: raw.baseAddress!) }
+                }
+                table.build()
+                blackHole(table.count)
+            }
+        }
         let matcher = DeltaMatcher()
         Benchmark("delta search, 4 MiB, \(name)") { _ in
             source.withUnsafeBytes { raw in
@@ -100,4 +100,7 @@ let benchmarks: @Sendable () -> Void = {
         }
         try? writer.flush()
     }
+    tokenKernels()
+    listKernels()
+    recordKernels()
 }

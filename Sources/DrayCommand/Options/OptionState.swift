@@ -182,7 +182,9 @@ struct OptionState: Sendable {
         case .itemize: options.itemize = counted(options.itemize)
         case .backup: options.backup = isOn
         case .listOnly: client.listOnlyGiven = true
-        case .from0: options.fromZero = isOn
+        case .from0:
+            options.fromZero = isOn
+            client.filters.append(.fromZero(isOn))
         case .oldArgs: oldArgs = counted(oldArgs ?? 0)
         case .secludedArgs: secluded = isOn
         case .trustSender: options.trustSender = true

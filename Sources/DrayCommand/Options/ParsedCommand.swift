@@ -14,6 +14,8 @@ public enum FilterOption: Sendable, Equatable {
     /// `-F`: 1 for the first, 2 for the second one.
     case perDirectory(Int)
     case cvsExclude
+    /// `-0`: from here on files of rules are read that way, or no more.
+    case fromZero(Bool)
 }
 
 /// Network family asked for by `-4` or `-6`.

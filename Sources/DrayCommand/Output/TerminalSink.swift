@@ -23,6 +23,8 @@ public final class TerminalSink: TransferEventSink {
         /// A progress line without newline stands on the screen.
         var lineIsOpen = false
         var listLineIsOpen = false
+        /// The announcement of a list stands on a line that the next message ends, wherever that goes.
+        var listLineIsBare = false
         var progress: ProgressMeterText?
         var lastError: Bytes = []
         var headerPrinted = false
@@ -209,7 +211,9 @@ public final class TerminalSink: TransferEventSink {
             }
             closeLine(&state)
             flush(&state)
-            writeAll(configuration.standardError, OutputEscaping.escape(text, charset))
+            let start = state.listLineIsBare ? Bytes("\n") : []
+            state.listLineIsBare = false
+            writeAll(configuration.standardError, start + OutputEscaping.escape(text, charset))
             log?.write(text, isWarning: true)
         }
     }
@@ -219,6 +223,8 @@ public final class TerminalSink: TransferEventSink {
         if logging { log?.write(text) }
         if options.quiet && !options.amServer { return }
         closeLine(&state)
+        if state.listLineIsBare { output([0x0a], &state) }
+        state.listLineIsBare = false
         output(isOneLine ? OutputEscaping.escape(text, charset) : escaped(text), &state)
     }
 
@@ -273,6 +279,7 @@ public final class TerminalSink: TransferEventSink {
             info(Bytes(text: "\(verb) file list ... "), &state, logging: false)
             if options.info[.flist] > 1 && !options.quiet { output(Bytes("\n 0 files...\r"), &state) }
             state.listLineIsOpen = true
+            state.listLineIsBare = !options.quiet
             flush(&state)
         }
     }
@@ -288,6 +295,7 @@ public final class TerminalSink: TransferEventSink {
     private func listFinished(_ count: Int, _ state: inout State) {
         guard state.listLineIsOpen else { return }
         state.listLineIsOpen = false
+        state.listLineIsBare = false
         if options.info[.flist] > 1 {
             let number = HumanNumber.count(Int64(count), level: options.humanReadable)
             info(Bytes(text: "\(number) file\(count == 1 ? "" : "s") to consider\n"), &state, logging: false)

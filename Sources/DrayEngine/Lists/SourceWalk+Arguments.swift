@@ -122,11 +122,19 @@ extension SourceWalk {
             session.reporter.noteIOError(.general)
         }
         session.reporter.systemError(
-            .sender,
-            Bytes("link_stat ")
-                + session.fullName(name.first == UInt8(ascii: "/") ? name : directory.appendingComponent(name))
-                + Bytes(" failed"), code
-        )
+            .sender, Bytes("link_stat ") + session.fullName(shownArgument(directory, name)) + Bytes(" failed"), code)
+    }
+
+    /// The path of an argument for messages, without what means nothing.
+    private func shownArgument(_ directory: Bytes, _ name: Bytes) -> Bytes {
+        let slash = UInt8(ascii: "/")
+        let item = Self.withoutDots(name)
+        if name.first == slash { return item }
+        let start = Self.withoutDots(directory)
+        let path = item.isEmpty ? start : start.appendingComponent(item)
+        // Compatibility: below a module, what is looked for in a directory counts from the module's top.
+        let countsFromTop = session.environment.moduleName != nil && !start.isEmpty && path.first != slash
+        return countsFromTop ? [slash] + path : path
     }
 
     static func isDirectoryLink(_ anchor: Int32, _ name: UnsafePointer<CChar>) -> Bool {
