@@ -11,6 +11,10 @@ func module(_ name: String, _ dependencies: [Target.Dependency], path: String? =
     .target(name: name, dependencies: dependencies, path: path, swiftSettings: swiftSettings)
 }
 
+/// A sanitizer replaces the allocator of the C library, which a program with the runtime inside hides from it: builds with
+/// `--sanitize` set this variable.
+let hasSharedRuntime = Context.environment["DRAY_SHARED_RUNTIME"] != nil
+
 /// One program: its `main.swift` makes one call.
 ///
 /// Those of the engine carry the Swift runtime, so that they start fast and run where no toolchain is; nobody who embeds
@@ -18,7 +22,7 @@ func module(_ name: String, _ dependencies: [Target.Dependency], path: String? =
 func program(_ name: String, _ dependencies: [Target.Dependency], carriesRuntime: Bool = true) -> Target {
     .executableTarget(
         name: name, dependencies: dependencies, path: "Sources/Executables/\(name)", swiftSettings: swiftSettings,
-        linkerSettings: carriesRuntime ? [.unsafeFlags(["-static-stdlib"])] : [])
+        linkerSettings: carriesRuntime && !hasSharedRuntime ? [.unsafeFlags(["-static-stdlib"])] : [])
 }
 
 /// One test target; all of them may use the shared support module.

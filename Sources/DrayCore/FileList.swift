@@ -259,6 +259,19 @@ public final class FileSegment: @unchecked Sendable {
         return find(directory, name, asDirectory: false) ?? find(directory, name, asDirectory: true)
     }
 
+    /// Whether the directory that `entry` is in has an entry of its own here.
+    ///
+    /// - Parameter isDirectory: that entry must be a directory.
+    public func hasParent(_ entry: FileEntry, isDirectory: Bool = false, protocolVersion: Int32) -> Bool {
+        let (parent, last) = Bytes(paths.path(entry.directory)).splitLastComponent
+        guard let parentID = parent.withUnsafeBytes({ paths.find($0, root: 0) }),
+            let position = last.withUnsafeBytes({
+                find(directory: parentID, name: $0, protocolVersion: protocolVersion)
+            })
+        else { return false }
+        return !isDirectory || self.isDirectory(self.entry(position).pointee)
+    }
+
     private func find(_ directory: Int32, _ name: UnsafeRawBufferPointer, asDirectory: Bool) -> Int? {
         let path = paths.path(directory)
         return search { other in

@@ -339,8 +339,9 @@ final class SideRun {
 
     /// Names from a file are looked for below one directory: without it there is nothing to do.
     private func checkBase(_ base: Bytes) throws(TransferFailure) {
-        let isConfined = session.environment.sanitizesPaths || session.options.amDaemon
-        let relative = isConfined ? Bytes(base.drop { $0 == UInt8(ascii: "/") }) : base
+        let isConfined = session.environment.sanitizesPaths
+        let isBelowModule = isConfined || session.options.amDaemon
+        let relative = isBelowModule ? Bytes(base.drop { $0 == UInt8(ascii: "/") }) : base
         let anchor = session.environment.workingDirectory
         let directory = (relative.isEmpty ? Bytes(".") : relative).withCString {
             isConfined

@@ -110,14 +110,20 @@ public final class DirectoryCache {
     /// Opens a path by rules of its own instead of confining it to the anchor.
     private let open: ((Bytes) -> Int32)?
     private let followsLinks: Bool
+    /// What stands before the paths of a source root, seen from the anchor.
+    private let prefix: ((Int32) -> Bytes)?
     private let name = NameBuffer()
     private var last = Slot(id: -1, descriptor: -1, age: 0)
 
-    /// - Parameter followsLinks: directories that symlinks name lie where they point to, inside or outside.
+    /// - Parameters:
+    ///   - followsLinks: directories that symlinks name lie where they point to, inside or outside.
+    ///   - prefix: path of a source root below its anchor, where the anchor is not the root itself.
     public init(
-        paths: PathTable, capacity: Int = 24, followsLinks: Bool = false, rootDescriptor: @escaping (Int32) -> Int32
+        paths: PathTable, capacity: Int = 24, followsLinks: Bool = false, prefix: ((Int32) -> Bytes)? = nil,
+        rootDescriptor: @escaping (Int32) -> Int32
     ) {
         self.followsLinks = followsLinks
+        self.prefix = prefix
         self.paths = paths
         self.capacity = capacity
         self.rootDescriptor = rootDescriptor
@@ -130,6 +136,7 @@ public final class DirectoryCache {
         self.capacity = capacity
         rootDescriptor = { _ in -1 }
         followsLinks = false
+        prefix = nil
         self.open = open
     }
 
@@ -153,7 +160,7 @@ public final class DirectoryCache {
         while path.count > 0 && path[0] == UInt8(ascii: "/") { path = UnsafeRawBufferPointer(rebasing: path[1...]) }
         let descriptor =
             open.map { $0(Bytes(path)) }
-            ?? openBelowRoot(rootDescriptor(paths.root(id)), path)
+            ?? openBelowRoot(paths.root(id), path)
         if descriptor < 0 { return descriptor }
         if slots.count >= capacity {
             var oldest = 0
@@ -166,7 +173,11 @@ public final class DirectoryCache {
         return descriptor
     }
 
-    private func openBelowRoot(_ root: Int32, _ path: UnsafeRawBufferPointer) -> Int32 {
+    private func openBelowRoot(_ index: Int32, _ path: UnsafeRawBufferPointer) -> Int32 {
+        let root = rootDescriptor(index)
+        if let start = prefix?(index), !start.isEmpty {
+            return ConfinedPath.openDirectory(root, name.cString(start.appendingComponent(Bytes(path))))
+        }
         if followsLinks && path.count > 0 {
             return FileSystem.open(root, name.cString(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         }

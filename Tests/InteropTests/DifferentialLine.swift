@@ -5,8 +5,8 @@
 ///
 /// The script runs in an empty directory that holds `src` and, as `start` says, `dst`. `host:path` and `host::module`
 /// reach the peer program through a remote shell that runs it here (its files are below the same directory);
-/// `rsync://` and `::` without one reach a daemon through `RSYNC_CONNECT_PROG`, with the modules `src`, `dst` (writable)
-/// and `all` (the directory itself). `$W` is the directory, `$PEER` the peer program.
+/// `rsync://` and `::` without one reach a daemon through `RSYNC_CONNECT_PROG`, with the modules `src`, `dst` (writable),
+/// `all` (the directory itself) and `jail` (the same with chroot). `$W` is the directory, `$PEER` the peer program.
 struct DifferentialLine: Sendable, CustomStringConvertible {
     /// What is there before.
     enum Start: String, Sendable {

@@ -12,7 +12,7 @@ extension Interop {
             let all =
                 given ?? ownTable ?? DifferentialLine.operands + DifferentialLine.output + DifferentialLine.disk
                 + DifferentialLine.filters + DifferentialLine.failures + DifferentialLine.optionEffects
-                + DifferentialLine.logs
+                + DifferentialLine.logs + (Interop.isFull ? DifferentialLine.paths : thirdOf(DifferentialLine.paths))
             guard let text = getenv("DRAY_LINES").map({ String(cString: $0) }) else { return all }
             return all.filter { $0.description.contains(text) }
         }()
@@ -29,12 +29,17 @@ extension Interop {
             }
         }
 
-        /// `DRAY_LINES_TABLE=failures`, `logs` or `options` runs one table.
+        private static func thirdOf(_ lines: [DifferentialLine]) -> [DifferentialLine] {
+            lines.enumerated().filter { $0.offset % 3 == 0 }.map(\.element)
+        }
+
+        /// `DRAY_LINES_TABLE=failures`, `logs`, `options` or `paths` runs one table, whole.
         private static let ownTable: [DifferentialLine]? = {
             switch getenv("DRAY_LINES_TABLE").map({ String(cString: $0) }) {
             case "failures": DifferentialLine.failures
             case "logs": DifferentialLine.logs
             case "options": DifferentialLine.optionEffects
+            case "paths": DifferentialLine.paths
             default: nil
             }
         }()

@@ -122,9 +122,9 @@ struct ModulePaths {
                     sanitizes ? Self.sanitize(piece, keepsDots: relative) : Self.cleaned(piece, keepsDots: relative)
                 // `dir/.` and `dir/..` mean contents, whatever the text has lost.
                 let last = piece.fields { $0 == UInt8(ascii: "/") }.last
-                if !relative, last == Bytes(".") || last == Bytes(".."), clean.last != UInt8(ascii: "/"),
-                    clean != Bytes(".")
-                {
+                let namesContents =
+                    last == Bytes("..") || last == Bytes(".") && (!relative || piece.last == UInt8(ascii: "/"))
+                if namesContents, clean.last != UInt8(ascii: "/"), clean != Bytes(".") {
                     clean.append(UInt8(ascii: "/"))
                 }
                 var found: [Bytes] = []

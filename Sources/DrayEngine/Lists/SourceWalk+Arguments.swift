@@ -16,8 +16,13 @@ extension SourceWalk {
         let descriptor: Int32
         if directory.isEmpty {
             descriptor = FileSystem.open(base, ".", O_RDONLY | O_DIRECTORY)
-        } else if session.environment.sanitizesPaths || session.options.amDaemon {
+        } else if session.environment.sanitizesPaths {
             descriptor = ConfinedPath.openDirectory(base, nameBuffer.cString(Self.withoutLeadingSlashes(directory)))
+        } else if session.options.amDaemon {
+            // The module is all there is: what links say counts from its top.
+            let below = Self.withoutLeadingSlashes(directory)
+            descriptor = FileSystem.open(
+                base, nameBuffer.cString(below.isEmpty ? Bytes(".") : below), O_RDONLY | O_DIRECTORY)
         } else {
             descriptor = FileSystem.open(base, nameBuffer.cString(directory), O_RDONLY | O_DIRECTORY)
         }
@@ -29,10 +34,33 @@ extension SourceWalk {
         }
         if options.debug[.chdir] >= 1 && !directory.isEmpty { session.tellDirectory(directory, .sender) }
         let index = Int32(roots.count)
-        roots.append((descriptor, directory))
-        rootDescriptors(descriptor)
+        roots.append(makeRoot(descriptor, directory))
+        noteRoot(descriptor, directory)
         rootIndex[directory] = index
         return index
+    }
+
+    private func makeRoot(_ descriptor: Int32, _ directory: Bytes) -> SourceRoot {
+        var root = SourceRoot(descriptor: descriptor, display: directory, shown: directory)
+        guard directory.fields(separatedBy: { $0 == UInt8(ascii: "/") }).contains(Bytes("..")) else { return root }
+        let isAbsolute = directory.first == UInt8(ascii: "/")
+        root.shown = Self.collapsed(isAbsolute ? directory : session.displayDirectory.appendingComponent(directory))
+        var actual = FileStatus()
+        var named = FileStatus()
+        root.isElsewhere =
+            FileSystem.status(descriptor: descriptor, &actual) != 0
+            || FileSystem.status(FileSystem.workingDirectory, nameBuffer.cString(root.shown), follow: true, &named) != 0
+            || actual.device != named.device || actual.inode != named.inode
+        return root
+    }
+
+    /// An absolute path without `.` and `..`, by its text alone.
+    static func collapsed(_ path: Bytes) -> Bytes {
+        var parts: [Bytes] = []
+        for part in path.fields(separatedBy: { $0 == UInt8(ascii: "/") }) where part != Bytes(".") {
+            if part == Bytes("..") { _ = parts.popLast() } else { parts.append(part) }
+        }
+        return [UInt8(ascii: "/")] + Bytes(parts.joined(separator: Bytes("/")))
     }
 
     /// `path` without `.` components; empty for the current directory.
@@ -84,6 +112,7 @@ extension SourceWalk {
             session.reporter.info(Bytes("skipping directory ") + name)
             return
         }
+        guard isUsable(anchor, name, path: name, rootPath, &status) else { return }
         rootDevice = status.device
         let walks = options.recursive || (options.dirs && (isDot || argument.last == UInt8(ascii: "/")))
         var flags: FileEntryFlags = []
@@ -110,12 +139,7 @@ extension SourceWalk {
             switch options.missingArgs {
             case .ignore: return
             case .delete:
-                let entry = SourceEntry(mode: 0, length: 0, mtime: 0, nanoseconds: 0, uid: 0, gid: 0)
-                try name.withRaw { (raw) throws(TransferFailure) in
-                    _ = try self.encoder.encode(
-                        entry, directory: rootPath, name: raw, linkTarget: [], flags: [], checksum: [], into: segment)
-                }
-                return
+                return try sendMissing(name, directory: rootPath, segment)
             case .error: break
             }
         } else {
@@ -130,7 +154,7 @@ extension SourceWalk {
         let slash = UInt8(ascii: "/")
         let item = Self.withoutDots(name)
         if name.first == slash { return item }
-        let start = Self.withoutDots(directory)
+        let start = rootIndex[directory].map { roots[Int($0)].shown } ?? Self.withoutDots(directory)
         let path = item.isEmpty ? start : start.appendingComponent(item)
         // Compatibility: below a module, what is looked for in a directory counts from the module's top.
         let countsFromTop = session.environment.moduleName != nil && !start.isEmpty && path.first != slash
@@ -174,17 +198,6 @@ extension SourceWalk {
         var item = RelativeItem(
             root: root, parent: parent, components: components, next: 0,
             endsInSlash: path.last == slash || path.hasSuffix(Bytes("/.")))
-        var status = FileStatus()
-        let whole = Bytes(components.joined(separator: [slash]))
-        let code = FileSystem.status(
-            roots[Int(root)].descriptor, nameBuffer.cString(whole), follow: item.endsInSlash || options.copyLinks,
-            &status)
-        if code != 0 { return try missing(raw, directory, path, code, parentID, segment) }
-        let full = parent.appendingComponent(whole)
-        if filters.hides(directory.appendingComponent(full), isDirectory: status.isDirectory) {
-            return try missing(raw, directory, path, ENOENT, parentID, segment)
-        }
-        if filters.excludes(full, isDirectory: status.isDirectory, root: directory) { return }
         if path.starts(with: Bytes("./")) && !sentImpliedRoot {
             sentImpliedRoot = true
             if options.transfersDirectories {
@@ -193,7 +206,20 @@ extension SourceWalk {
                 session.reporter.info(Bytes("skipping directory ."))
             }
         }
-        if status.isDirectory && !options.transfersDirectories {
+        var status = FileStatus()
+        let whole = Bytes(components.joined(separator: [slash]))
+        let full = parent.appendingComponent(whole)
+        var code = argumentStatus(root, whole, endsInSlash: item.endsInSlash, &status)
+        if code == 0 && filters.hides(directory.appendingComponent(full), isDirectory: status.isDirectory) {
+            code = ENOENT
+        }
+        if code == ENOENT && options.missingArgs == .delete {
+            item.isMissing = true
+        } else if code != 0 {
+            return try missing(raw, directory, path, code, parentID, segment)
+        } else if filters.excludes(full, isDirectory: status.isDirectory, root: directory) {
+            return
+        } else if status.isDirectory && !options.transfersDirectories {
             session.reporter.info(Bytes("skipping directory ") + full)
             return
         }
@@ -207,6 +233,47 @@ extension SourceWalk {
         lastRelative = item
     }
 
+    /// Looks at a path argument below its root; −1 … an errno value.
+    private func argumentStatus(
+        _ root: Int32, _ path: Bytes, endsInSlash: Bool, _ status: inout FileStatus
+    ) -> Int32 {
+        let anchor = roots[Int(root)].descriptor
+        guard session.environment.sanitizesPaths else {
+            return itemStatus(anchor, path, endsInSlash: endsInSlash, &status)
+        }
+        let (parent, name) = path.splitLastComponent
+        if parent.isEmpty { return itemStatus(anchor, name, endsInSlash: endsInSlash, &status) }
+        let directory = ConfinedPath.openDirectory(anchor, nameBuffer.cString(parent))
+        if directory < 0 { return -directory }
+        defer { _ = FileSystem.close(directory) }
+        return itemStatus(directory, name, endsInSlash: endsInSlash, &status)
+    }
+
+    /// Takes what an unsafe symlink points at for the link (`--copy-unsafe-links`); false if that is not there (reported).
+    private func isUsable(
+        _ anchor: Int32, _ name: Bytes, path: Bytes, _ directory: Int32, _ status: inout FileStatus
+    ) -> Bool {
+        guard status.isSymlink, options.copyUnsafeLinks, followsLink(anchor, nameBuffer.cString(name), path) else {
+            return true
+        }
+        let code = FileSystem.status(anchor, nameBuffer.cString(name), follow: true, &status)
+        if code != 0 { reportUnreadable(path, directory, code, followed: true) }
+        return code == 0
+    }
+
+    /// With a slash behind it a link means the directory that it names, if it names one.
+    private func itemStatus(
+        _ anchor: Int32, _ name: Bytes, endsInSlash: Bool, _ status: inout FileStatus
+    ) -> Int32 {
+        let code = FileSystem.status(anchor, nameBuffer.cString(name), follow: options.copyLinks, &status)
+        guard code == 0, endsInSlash, status.isSymlink else { return code }
+        var target = FileStatus()
+        if FileSystem.status(anchor, nameBuffer.cString(name), follow: true, &target) == 0 && target.isDirectory {
+            status = target
+        }
+        return 0
+    }
+
     /// One path argument on its way down: what is sent, what is still to come.
     struct RelativeItem {
         let root: Int32
@@ -215,6 +282,8 @@ extension SourceWalk {
         let components: [Bytes]
         var next: Int
         let endsInSlash: Bool
+        /// Only named so that the receiver removes it (`--delete-missing-args`).
+        var isMissing = false
 
         /// Whether `other` passes through the directory that the next component names.
         func sharesNext(with other: RelativeItem?) -> Bool {
@@ -230,7 +299,11 @@ extension SourceWalk {
     ) throws(TransferFailure) -> (item: RelativeItem, parentID: Int32)? {
         let component = item.components[item.next]
         if item.next == item.components.count - 1 {
-            try sendLast(item, component, segment)
+            if item.isMissing {
+                try sendMissing(item, component, segment)
+            } else {
+                try sendLast(item, component, segment)
+            }
             return nil
         }
         var deeper = item
@@ -263,6 +336,22 @@ extension SourceWalk {
         }
     }
 
+    private func sendMissing(_ item: RelativeItem, _ name: Bytes, _ segment: FileSegment) throws(TransferFailure) {
+        guard let parent = item.parent.withUnsafeBytes({ paths.intern($0, root: item.root) }) else {
+            throw TransferFailure(.outOfMemory)
+        }
+        try sendMissing(name, directory: parent, segment)
+    }
+
+    /// Mode 0 tells the receiver that there is no such item.
+    private func sendMissing(_ name: Bytes, directory: Int32, _ segment: FileSegment) throws(TransferFailure) {
+        let entry = SourceEntry(mode: 0, length: 0, mtime: 0, nanoseconds: 0, uid: 0, gid: 0)
+        try name.withRaw { (raw) throws(TransferFailure) in
+            _ = try self.encoder.encode(
+                entry, directory: directory, name: raw, linkTarget: [], flags: [], checksum: [], into: segment)
+        }
+    }
+
     private func sendLast(_ item: RelativeItem, _ name: Bytes, _ segment: FileSegment) throws(TransferFailure) {
         guard let parentID = item.parent.withUnsafeBytes({ paths.intern($0, root: item.root) }) else {
             throw TransferFailure(.outOfMemory)
@@ -273,9 +362,9 @@ extension SourceWalk {
         let code =
             anchor < 0
             ? -anchor
-            : FileSystem.status(
-                anchor, nameBuffer.cString(name), follow: item.endsInSlash || options.copyLinks, &status)
+            : itemStatus(anchor, name, endsInSlash: item.endsInSlash, &status)
         if code != 0 { return reportUnreadable(full, parentID, code, followed: false) }
+        guard isUsable(anchor, name, path: full, parentID, &status) else { return }
         rootDevice = status.device
         let walks = options.recursive || (options.dirs && item.endsInSlash)
         let flags: FileEntryFlags = status.isDirectory && walks ? [.topDirectory, .contentDirectory] : []

@@ -37,18 +37,39 @@ extension SourceWalk {
     }
 
     func openForListing(_ directory: Int32) -> Int32 {
-        let descriptor = cache.descriptor(directory)
+        let root = roots[Int(paths.root(directory))]
+        let descriptor = root.isElsewhere ? refuseListing(directory, root) : cache.descriptor(directory)
         if descriptor >= 0 { return descriptor }
         let code = -descriptor
-        let path = displayPath(Bytes(paths.path(directory)), directory)
+        let full = fullName(Bytes(paths.path(directory)), directory)
         if code == ENOENT {
             session.reporter.noteIOError(.vanished)
-            session.reporter.warning(Bytes("directory has vanished: ") + session.fullName(path))
+            session.reporter.warning(Bytes("directory has vanished: ") + full)
         } else {
             session.reporter.noteIOError(.general)
-            session.reporter.systemError(.sender, Bytes("opendir ") + session.fullName(path) + Bytes(" failed"), code)
+            session.reporter.systemError(.sender, Bytes("opendir ") + full + Bytes(" failed"), code)
         }
         return descriptor
+    }
+
+    /// Compatibility: directories are looked for where the text of the argument says; what a symlink before a `..` leads
+    /// to is not that.
+    private func refuseListing(_ directory: Int32, _ root: SourceRoot) -> Int32 {
+        var status = FileStatus()
+        let path = root.shown.appendingComponent(Bytes(paths.path(directory)))
+        let code = FileSystem.status(FileSystem.workingDirectory, nameBuffer.cString(path), follow: true, &status)
+        return code != 0 ? -code : status.isDirectory ? -ELOOP : -ENOTDIR
+    }
+
+    /// A path below the root of `directory`, as messages name it.
+    func fullName(_ path: Bytes, _ directory: Int32) -> Bytes {
+        let slash = UInt8(ascii: "/")
+        let start = roots[Int(paths.root(directory))].shown
+        if path.first == slash || start.isEmpty { return session.fullName(path.isEmpty ? Bytes(".") : path) }
+        let whole = start.appendingComponent(path.isEmpty ? Bytes(".") : path)
+        // Compatibility: below a module, what lies in a directory counts from the module's top.
+        let countsFromTop = session.environment.moduleName != nil && whole.first != slash
+        return session.fullName(countsFromTop ? [slash] + whole : whole)
     }
 
     func displayPath(_ path: Bytes, _ directory: Int32) -> Bytes {
@@ -63,9 +84,8 @@ extension SourceWalk {
         let descriptor = FileSystem.open(shared, ".", O_RDONLY | O_DIRECTORY)
         if descriptor < 0 {
             session.reporter.noteIOError(.general)
-            let path = displayPath(Bytes(paths.path(directory)), directory)
-            session.reporter.systemError(
-                .sender, Bytes("opendir ") + session.fullName(path) + Bytes(" failed"), -descriptor)
+            let full = fullName(Bytes(paths.path(directory)), directory)
+            session.reporter.systemError(.sender, Bytes("opendir ") + full + Bytes(" failed"), -descriptor)
             return []
         }
         defer { _ = FileSystem.close(descriptor) }
@@ -132,9 +152,8 @@ extension SourceWalk {
         }
         if code != 0 {
             session.reporter.noteIOError(.general)
-            let path = displayPath(prefix, directory)
             session.reporter.systemError(
-                .sender, Bytes("readdir(") + session.fullName(path) + Bytes(")"), code)
+                .sender, Bytes("readdir(") + fullName(prefix, directory) + Bytes(")"), code)
         }
         return below
     }
@@ -152,7 +171,7 @@ extension SourceWalk {
     }
 
     func reportUnreadable(_ path: Bytes, _ directory: Int32, _ code: Int32, followed: Bool) {
-        let full = session.fullName(displayPath(path, directory))
+        let full = fullName(path, directory)
         if code == ENOENT && followed {
             session.reporter.noteIOError(.general)
             session.reporter.errorTransfer(Bytes("symlink has no referent: ") + full)
@@ -178,7 +197,7 @@ extension SourceWalk {
         if options.fakeSuper {
             try metadata.overlay(
                 &status, AttributeTarget(directory: place, name: metadataName.cString(name)),
-                shown: session.fullName(shownPath(directory, name)))
+                shown: fullName(Bytes(paths.path(directory)).appendingComponent(Bytes(name)), directory))
         }
         var mode = status.mode
         if mode == 0 {
@@ -219,9 +238,8 @@ extension SourceWalk {
             target = session.environment.mungesSymlinks || options.mungeLinks ? SymlinkMunging.unmunged(text) : text
             if let conversion = session.conversion, session.convertsTargets {
                 do throws(CharacterConversion.Failure) { target = try conversion.toWire(target) } catch {
-                    let path = displayPath(
-                        Bytes(paths.path(directory)).appendingComponent(Bytes(name)), directory)
-                    cannotConvert(Bytes("symlink data for: ") + session.fullName(path), error)
+                    let path = Bytes(paths.path(directory)).appendingComponent(Bytes(name))
+                    cannotConvert(Bytes("symlink data for: ") + fullName(path, directory), error)
                     return false
                 }
             }
@@ -245,6 +263,9 @@ extension SourceWalk {
         }
         var digest = Bytes()
         if let hasher, status.isRegular, options.copyDevices || mode & FileType.mask == FileType.regular {
+            if hasher.algorithm == .none {
+                throw TransferFailure(.unsupported, "Invalid checksum-choice for --checksum: none (0)")
+            }
             digest = fileDigest(hasher, place, name)
         }
         let number = try encoder.encode(

@@ -9,6 +9,17 @@ import DrayFilters
 import DrayWire
 import Glibc
 
+/// A directory that source arguments start in.
+struct SourceRoot {
+    let descriptor: Int32
+    /// As it was given.
+    let display: Bytes
+    /// As messages show it: absolute and without `..` if there was one.
+    var shown: Bytes
+    /// Its text without `..` names another directory, because a symlink stands before one.
+    var isElsewhere = false
+}
+
 /// Builds and sends file lists. One thread.
 final class SourceWalk {
     let session: Session
@@ -26,8 +37,7 @@ final class SourceWalk {
     let nameBuffer = NameBuffer()
     let metadataName = NameBuffer()
     var digestBuffer: UnsafeMutableRawBufferPointer?
-    /// Directory each source root is opened at, and how it is shown in messages.
-    var roots: [(descriptor: Int32, display: Bytes)] = []
+    var roots: [SourceRoot] = []
     var rootIndex: [Bytes: Int32] = [:]
     let cache: DirectoryCache
     /// Next directory to send a list for (incremental), as dir_ndx; −1 when all were sent.
@@ -65,17 +75,25 @@ final class SourceWalk {
             session.options.chmod + (session.environment.moduleChmod.map { [$0] } ?? []), mask: FileSystem.creationMask)
         metadata = LocalMetadata(session: session, side: .sender)
         hasher = session.options.checksum ? StrongHasher(session.fileChecksum) : nil
-        final class Roots { var list: [Int32] = [] }
+        final class Roots { var list: [(descriptor: Int32, path: Bytes)] = [] }
         let roots = Roots()
-        rootDescriptors = { roots.list.append($0) }
-        // What links point to is asked for, also by parents of --relative; only a module without chroot keeps it inside.
-        let follows = options.copyLinks || options.copyDirlinks || options.copyUnsafeLinks || options.relative
-        cache = DirectoryCache(paths: paths, followsLinks: follows && !session.environment.sanitizesPaths) {
-            roots.list[Int($0)]
+        noteRoot = { roots.list.append(($0, $1)) }
+        // What links point to is asked for, also by parents of --relative.
+        let follows = options.copyLinks || options.copyDirlinks || options.copyUnsafeLinks
+        if session.environment.sanitizesPaths {
+            // Without chroot, links lead as far as the module goes, parents of --relative only below their start.
+            let module = session.environment.workingDirectory
+            cache = DirectoryCache(
+                paths: paths, prefix: follows ? { Self.withoutLeadingSlashes(roots.list[Int($0)].path) } : nil
+            ) { follows ? module : roots.list[Int($0)].descriptor }
+        } else {
+            cache = DirectoryCache(paths: paths, followsLinks: follows || options.relative && !options.amDaemon) {
+                roots.list[Int($0)].descriptor
+            }
         }
     }
 
-    let rootDescriptors: (Int32) -> Void
+    let noteRoot: (Int32, Bytes) -> Void
 
     deinit {
         for root in roots { _ = FileSystem.close(root.descriptor) }

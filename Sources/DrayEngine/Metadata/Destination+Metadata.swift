@@ -18,7 +18,7 @@ extension Destination {
         let code = FileSystem.status(directory, name, follow: false, &status)
         if code != 0 || !options.fakeSuper { return code }
         try metadata(role).overlay(
-            &status, AttributeTarget(directory: directory, name: name), shown: session.fullName(Bytes(cString: name)))
+            &status, AttributeTarget(directory: directory, name: name), shown: fullName(Bytes(cString: name)))
         return 0
     }
 
@@ -27,7 +27,7 @@ extension Destination {
         let name = temporary.map { Bytes(cString: $0) } ?? []
         session.reporter.systemError(
             .receiver,
-            Bytes("rename ") + session.fullName(list.path(entry).splitLastComponent.directory.appendingComponent(name))
+            Bytes("rename ") + fullName(list.path(entry).splitLastComponent.directory.appendingComponent(name))
                 + Bytes(" -> \"") + list.path(entry) + Bytes("\""), code)
     }
 
@@ -45,7 +45,7 @@ extension Destination {
         guard let wanted = xattrs(list, entry) else { return }
         let isLink = list.mode(entry) & FileType.mask == FileType.symlink && !options.fakeSuper
         let item = LocalMetadata.Shown(
-            path: session.fullName(place.shown ?? localName ?? list.path(entry)), prefix: isLink ? "l" : "f")
+            path: fullName(place.shown ?? localName ?? list.path(entry)), prefix: isLink ? "l" : "f")
         var failures = helper.apply(wanted, to: place.target, basis: basis, item)
         if failures.contains(where: { $0.code == EACCES || $0.code == EPERM }), !isRoot {
             // User attributes need write permission, which the item may lack until now or for good.

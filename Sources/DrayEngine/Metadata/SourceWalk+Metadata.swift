@@ -32,7 +32,7 @@ extension SourceWalk {
             if options.acls && !status.isSymlink { try readACLs(&entry, found, status, target, directory, name) }
             if options.xattrs > 0 && hasXattrs(status) {
                 entry.xattrs = try metadata.sendableXattrs(
-                    target, shown: session.fullName(shownPath(directory, name)))
+                    target, shown: fullName(Bytes(paths.path(directory)).appendingComponent(Bytes(name)), directory))
             }
             return true
         } catch {

@@ -39,7 +39,8 @@ final class XattrPolicy {
             return false
         }
         if isFake && FakeSuper.isOwn(name) { return false }
-        return copiesOwn || !Self.isReserved(name)
+        // What nobody sends is still there to be removed.
+        return copiesOwn || side == .receiver || !Self.isReserved(name)
     }
 
     /// The name under which a local attribute is sent.

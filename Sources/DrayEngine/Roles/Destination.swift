@@ -59,8 +59,13 @@ final class Destination: @unchecked Sendable {
     }
 
     func makeCache(capacity: Int = 24) -> DirectoryCache {
-        DirectoryCache(paths: paths, capacity: capacity, rootDescriptor: { [unowned self] _ in self.root })
+        DirectoryCache(
+            paths: paths, capacity: capacity, followsLinks: isInChroot && options.keepDirlinks,
+            rootDescriptor: { [unowned self] _ in self.root })
     }
+
+    /// The module is all that this process can reach, wherever symlinks lead.
+    private var isInChroot: Bool { options.amDaemon && !session.environment.sanitizesPaths }
 
     /// Name of an entry in its directory.
     @inline(__always)
@@ -71,7 +76,16 @@ final class Destination: @unchecked Sendable {
 
     /// Name of an entry as messages show it.
     func display(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
-        session.fullName(localName ?? list.path(entry))
+        fullName(localName ?? list.path(entry))
+    }
+
+    /// A path below the destination as messages show it.
+    func fullName(_ path: Bytes) -> Bytes {
+        // Compatibility: below a module, what lies in a directory counts from the module's top.
+        guard session.environment.moduleName != nil, root >= 0, !session.displayDirectory.isEmpty,
+            path.first != UInt8(ascii: "/")
+        else { return session.fullName(path) }
+        return session.fullName([UInt8(ascii: "/")] + session.displayDirectory.appendingComponent(path))
     }
 
     // MARK: - Choosing (chapter 04 §1.1)
@@ -146,11 +160,13 @@ final class Destination: @unchecked Sendable {
         let base = session.environment.workingDirectory
         var relative = path
         while relative.count > 1 && relative.last == UInt8(ascii: "/") { relative.removeLast() }
-        let confined = session.environment.sanitizesPaths || options.amDaemon
         let descriptor: Int32
-        if confined {
+        if session.environment.sanitizesPaths || options.amDaemon {
             let inside = Bytes(relative.drop { $0 == UInt8(ascii: "/") })
-            descriptor = ConfinedPath.openDirectory(base, buffer.cString(inside))
+            let start = buffer.cString(inside.isEmpty ? Bytes(".") : inside)
+            descriptor =
+                isInChroot
+                ? FileSystem.open(base, start, O_RDONLY | O_DIRECTORY) : ConfinedPath.openDirectory(base, start)
         } else {
             descriptor = OperatorFile.open(
                 relative, flags: O_RDONLY | O_DIRECTORY, anchor: base, trusting: options.insecureLinks)
@@ -163,8 +179,10 @@ final class Destination: @unchecked Sendable {
         if options.debug[.chdir] >= 1 { session.tellDirectory(relative, .unsplitReceiver) }
         if session.environment.moduleName == nil {
             let base = relative.first == UInt8(ascii: "/") ? [] : session.displayDirectory
-            session.displayDirectory =
-                relative == Bytes(".") ? session.displayDirectory : base.appendingComponent(relative)
+            if relative != Bytes(".") {
+                let whole = base.appendingComponent(relative)
+                session.displayDirectory = whole.first == UInt8(ascii: "/") ? SourceWalk.collapsed(whole) : whole
+            }
         } else {
             session.displayDirectory = relative == Bytes(".") ? [] : Bytes(relative.drop { $0 == UInt8(ascii: "/") })
         }
@@ -345,7 +363,7 @@ final class Destination: @unchecked Sendable {
                 // To the system this number means "leave it alone".
                 session.reporter.errorTransfer(
                     Bytes(text: "\(kind) \(id) (-1) is impossible to set on ")
-                        + session.fullName(place.shown ?? localName ?? list.path(entry)))
+                        + fullName(place.shown ?? localName ?? list.path(entry)))
             }
             if options.debug[.own] >= 1 {
                 let shown = place.shown ?? localName ?? list.path(entry)

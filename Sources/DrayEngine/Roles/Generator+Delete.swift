@@ -65,7 +65,8 @@ extension Generator {
             // A file that --ignore-existing has left in a directory's place.
             if descriptor == -ENOTDIR && options.ignoreExisting {
                 session.reporter.systemError(
-                    .generator, Bytes("opendir ") + session.fullName(path) + Bytes(" failed"), ENOTDIR, level: .error)
+                    .generator, Bytes("opendir ") + destination.fullName(path) + Bytes(" failed"), ENOTDIR,
+                    level: .error)
             }
             return
         }
@@ -94,7 +95,7 @@ extension Generator {
         }
         if code != 0 {
             session.reporter.noteIOError(.general)
-            session.reporter.systemError(.generator, Bytes("readdir(") + session.fullName(path) + Bytes(")"), code)
+            session.reporter.systemError(.generator, Bytes("readdir(") + destination.fullName(path) + Bytes(")"), code)
             return
         }
         // The sorted list backwards: sub-directories first, last name first.
@@ -326,12 +327,14 @@ extension Generator {
     func deleteMissingArgument(
         _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ status: FileStatus
     ) throws(TransferFailure) {
-        let path = list.path(entry)
+        // A single missing source may be named like nothing here: what the destination names goes.
+        let name = destination.localName ?? Bytes(list.name(entry))
+        let path = destination.localName ?? list.path(entry)
         if filters.excludes(path, isDirectory: status.isDirectory) { return }
         // A directory with something in it goes only where deletions are wanted anyway.
-        if status.isDirectory && !options.deletes && !options.force && hasContents(parent, Bytes(list.name(entry))) {
+        if status.isDirectory && !options.deletes && !options.force && hasContents(parent, name) {
             return session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
         }
-        _ = try deleteItem(parent, Bytes(list.name(entry)), path, status, device: status.device)
+        _ = try deleteItem(parent, name, path, status, device: status.device)
     }
 }

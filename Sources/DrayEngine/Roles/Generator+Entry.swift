@@ -21,9 +21,7 @@ extension Generator {
             var item = list.report(
                 entry.pointee, flags: [], xname: [], sending: false, protocolVersion: session.protocolVersion)
             item.name = list.path(entry.pointee)
-            session.reporter.event(
-                .listEntry(item, atime: options.atimes > 0 ? list.extra(entry.pointee)?.pointee.atime : nil))
-            return
+            return tell(item, atime: options.atimes > 0 ? list.extra(entry.pointee)?.pointee.atime : nil)
         }
         if let skippedPath {
             if Self.isBelow(list.path(entry.pointee), skippedPath) {
@@ -46,7 +44,9 @@ extension Generator {
         var status = FileStatus()
         let parent = destination.root < 0 ? -ENOENT : cache.descriptor(entry.pointee.directory)
         var code = parent < 0 ? -parent : 0
-        if code == ENOENT && options.relative && !options.impliedDirs && !options.dryRun && destination.root >= 0 {
+        if code == ENOENT && mode != 0 && options.relative && !options.impliedDirs && !options.dryRun
+            && destination.root >= 0
+        {
             makeParents(entry.pointee.directory)
             return try handleAgain(ndx, list, entry, directoryIndex)
         }
@@ -65,8 +65,18 @@ extension Generator {
         // A dry run leaves what a directory would replace.
         if code == ENOTDIR && options.dryRun && !options.ignoreExisting { code = ENOENT }
         if code != 0 && code != ENOENT {
+            // Compatibility: a directory below a link that leads outside is missed only when it is to be made.
+            let display = destination.display(list, entry.pointee)
+            let isMade = parent < 0 && code == ELOOP && type == FileType.directory && !options.dryRun
+            if isMade {
+                try report(
+                    ndx, differences(list, entry.pointee, exists: false, status: status, base: .localChange))
+            }
             session.reporter.systemError(
-                .generator, Bytes("recv_generator: failed to stat ") + destination.display(list, entry.pointee), code)
+                .generator,
+                isMade
+                    ? Bytes("recv_generator: mkdir ") + display + Bytes(" failed")
+                    : Bytes("recv_generator: failed to stat ") + display, code)
             if type == FileType.directory { skip(list, entry) }
             return
         }
@@ -118,6 +128,17 @@ extension Generator {
                 session.reporter.info(Bytes("skipping non-regular file \"") + list.path(entry.pointee) + Bytes("\""))
             }
         }
+    }
+
+    /// A line of a listing; a server itself writes it for its client.
+    private func tell(_ item: ItemReport, atime: Int64?) {
+        if !options.amServer || options.isLocal {
+            return session.reporter.event(.listEntry(item, atime: atime))
+        }
+        session.reporter.info(
+            ListLine.line(
+                item, atime: item.isDirectory ? nil : atime, showsAtime: options.atimes > 0, showsTarget: options.links,
+                level: options.humanReadable))
     }
 
     /// How an item that `--ignore-existing` leaves alone compares with the list's.
@@ -375,7 +396,9 @@ extension Generator {
             !(entry.flags.contains(.impliedDirectory) && !options.impliedDirs)
         else { return }
         let opened = openedModes.isEmpty ? nil : openedModes[list.path(entry)]
-        let restoresMode = !destination.actsLikeRoot && (options.perms || opened != nil)
+        // Compatibility: what was opened for us alone stays open if the owner could write there anyway.
+        let staysOpen = opened.map { $0 & 0o200 != 0 } ?? false
+        let restoresMode = !destination.actsLikeRoot && !staysOpen && (options.perms || opened != nil)
         let setsTime = options.times && !options.omitDirTimes
         guard restoresMode || setsTime else { return }
         let parent = cache.descriptor(entry.directory)

@@ -453,18 +453,28 @@ final class Generator {
     /// Every entry's directory must itself be in the (only) list.
     func checkParent(_ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
         guard !session.incremental, entry.directory != 0, entry.directory != lastParent else { return }
-        let path = Bytes(list.paths.path(entry.directory))
-        let (parent, last) = path.splitLastComponent
-        let parentID = parent.withUnsafeBytes { list.paths.find($0, root: 0) } ?? -1
-        let position = last.withUnsafeBytes { raw in
-            parentID < 0 ? nil : list.find(directory: parentID, name: raw, protocolVersion: session.protocolVersion)
-        }
-        guard let position, list.isDirectory(list.entry(position).pointee) else {
-            if path == Bytes("/") { return }
+        if list.mode(entry) == 0 && options.missingArgs == .delete { return noteMissingParent(list, entry) }
+        guard list.hasParent(entry, isDirectory: true, protocolVersion: session.protocolVersion) else {
+            if list.paths.path(entry.directory).elementsEqual([UInt8(ascii: "/")]) { return }
             throw TransferFailure(
                 .protocolIncompatible, lines: [Bytes("ABORTING due to invalid path from sender: ") + list.path(entry)])
         }
         lastParent = entry.directory
+    }
+
+    /// What is only to be removed may come without the directories that hold it.
+    private func noteMissingParent(_ list: FileSegment, _ entry: FileEntry) {
+        lastParent = entry.directory
+        let path = Bytes(list.paths.path(entry.directory))
+        if !list.hasParent(entry, protocolVersion: session.protocolVersion) {
+            session.reporter.warning(Bytes("WARNING: parent dir is absent in the file list: ") + path)
+        }
+        // Compatibility: rsync has asked for the permissions of new items in there.
+        if !options.perms && destination.root >= 0 && cache.descriptor(entry.directory) == -ENOENT {
+            session.reporter.error(
+                Bytes("default_perms_for_dir: sys_acl_get_file(") + path
+                    + Bytes(text: ", ACL_TYPE_DEFAULT): \(errnoText(ENOENT)), falling back on umask"))
+        }
     }
 }
 

@@ -173,7 +173,7 @@ enum Backup {
         }
         if code != 0 {
             reporter.systemError(
-                .receiver, Bytes("make_backup: rename ") + destination.session.fullName(path) + Bytes(" failed"), code)
+                .receiver, Bytes("make_backup: rename ") + destination.fullName(path) + Bytes(" failed"), code)
             return false
         }
         if destination.options.debug[.backup] >= 1 {

@@ -240,7 +240,7 @@ extension Receiver {
             var shown = list.path(entry).splitLastComponent.directory
             shown = shown.appendingComponent(Bytes(cString: temporaryName))
             session.reporter.systemError(
-                .receiver, Bytes("mkstemp ") + session.fullName(shown) + Bytes(" failed"), -descriptor)
+                .receiver, Bytes("mkstemp ") + destination.fullName(shown) + Bytes(" failed"), -descriptor)
             return nil
         }
         // A later run adopts the temporary file of a dead one: the lock tells that this one lives.

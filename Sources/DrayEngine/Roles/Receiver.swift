@@ -318,7 +318,7 @@ final class Receiver {
             session.reporter.systemError(
                 .receiver,
                 Bytes("rename failed for ") + destination.display(list, entry) + Bytes(" (from ")
-                    + session.fullName(partial.appendingComponent(place.name)) + Bytes(")"), code)
+                    + destination.fullName(partial.appendingComponent(place.name)) + Bytes(")"), code)
         }
         held.removeIfEmpty()
     }

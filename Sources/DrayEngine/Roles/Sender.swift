@@ -314,7 +314,9 @@ final class Sender {
         return FileSystem.open(directory, cName, flags)
     }
 
-    func displayName(_ list: FileSegment, _ entry: FileEntry) -> Bytes { session.fullName(typedPath(list, entry)) }
+    func displayName(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
+        walk.fullName(list.path(entry), entry.directory)
+    }
 
     /// Says what happens to an entry (`--debug=send`).
     func tell(_ before: @autoclosure () -> String, _ list: FileSegment, _ entry: FileEntry, _ after: String) {

@@ -66,9 +66,6 @@ extension Session {
         }
         transferChecksum = try forced(names[0], fallback)
         fileChecksum = try forced(names.count > 1 ? names[1] : names[0], fallback == .md4Old ? .md4 : fallback)
-        if options.checksum && fileChecksum == .none {
-            throw fail(.unsupported, "Invalid checksum-choice for --checksum: none (0)")
-        }
         tell("\(ownSide) checksum: \(choice.displayText)")
         return true
     }

@@ -1,14 +1,13 @@
 // Dray — lines of `--list-only`.
-// Layer: Command. Behaviour: chapter 05 §6.3.
+// Layer: Core. Behaviour: chapter 05 §6.3.
 // SPDX-License-Identifier: Apache-2.0
 
-import DrayCore
 import Glibc
 
 /// One line per entry of a listing.
-enum ListLine {
+public enum ListLine {
     /// `MODE SIZE DATE TIME[ ATIME] NAME[ -> TARGET]`, without newline.
-    static func line(
+    public static func line(
         _ item: ItemReport, atime: Int64?, showsAtime: Bool, showsTarget: Bool, level: Int
     ) -> Bytes {
         let width = level == 0 ? 11 : 14
@@ -28,7 +27,7 @@ enum ListLine {
     }
 
     /// Ten characters as `ls` shows them.
-    static func modeText(_ mode: UInt32) -> Bytes {
+    public static func modeText(_ mode: UInt32) -> Bytes {
         let type: UInt8 =
             switch mode & FileType.mask {
             case FileType.directory: UInt8(ascii: "d")
@@ -54,7 +53,7 @@ enum ListLine {
     }
 
     /// `YYYY/MM/DD HH:MM:SS` in local time.
-    static func timeText(_ seconds: Int64, separator: String = " ") -> String {
+    public static func timeText(_ seconds: Int64, separator: String = " ") -> String {
         var moment = time_t(seconds)
         var parts = tm()
         guard localtime_r(&moment, &parts) != nil else { return String(seconds) }

@@ -1,13 +1,13 @@
 // Dray — numbers as rsync prints them.
-// Layer: Command. Behaviour: chapter 05 §6.7.
+// Layer: Core. Behaviour: chapter 05 §6.7.
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
 
 /// Number forms by level of `--human-readable`.
-enum HumanNumber {
+public enum HumanNumber {
     /// Formats a size: digits, grouped digits, or two decimals with a unit.
-    static func format(_ value: Int64, level: Int) -> String {
+    public static func format(_ value: Int64, level: Int) -> String {
         if level >= 2 {
             let base = level == 2 ? 1000.0 : 1024.0
             let magnitude = abs(Double(value))
@@ -26,10 +26,10 @@ enum HumanNumber {
     }
 
     /// Digits in groups of three, unless level 0.
-    static func count(_ value: Int64, level: Int) -> String { level == 0 ? String(value) : grouped(value) }
+    public static func count(_ value: Int64, level: Int) -> String { level == 0 ? String(value) : grouped(value) }
 
     /// A number with decimals in human form (rates).
-    static func format(_ value: Double, decimals: Int, level: Int) -> String {
+    public static func format(_ value: Double, decimals: Int, level: Int) -> String {
         let base = level == 2 ? 1000.0 : 1024.0
         if level >= 2 && abs(value) >= base {
             var scaled = value
@@ -45,7 +45,7 @@ enum HumanNumber {
     }
 
     /// A number with decimals whose integer part is grouped (speedup).
-    static func count(_ value: Double, decimals: Int, level: Int) -> String {
+    public static func count(_ value: Double, decimals: Int, level: Int) -> String {
         ungrouped(value, decimals, grouping: level > 0)
     }
 
@@ -56,7 +56,7 @@ enum HumanNumber {
         return grouped(Int64(value)) + fraction
     }
 
-    static func grouped(_ value: Int64) -> String {
+    public static func grouped(_ value: Int64) -> String {
         let digits = Array(String(value.magnitude).utf8)
         var result = value < 0 ? "-" : ""
         for (index, digit) in digits.enumerated() {
@@ -67,7 +67,7 @@ enum HumanNumber {
     }
 
     /// `value` rounded to `decimals` places, as C prints it.
-    static func decimal(_ value: Double, _ decimals: Int) -> String {
+    public static func decimal(_ value: Double, _ decimals: Int) -> String {
         var buffer = [CChar](repeating: 0, count: 400)
         let count = withVaList([Int32(decimals), value]) { vsnprintf(&buffer, buffer.count, "%.*f", $0) }
         return String(decoding: buffer.prefix(Int(count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -76,10 +76,10 @@ enum HumanNumber {
 
 /// Texts padded to a column.
 extension String {
-    func padded(left width: Int) -> String {
+    public func padded(left width: Int) -> String {
         String(repeating: " ", count: max(0, width - utf8.count)) + self
     }
-    func padded(right width: Int) -> String {
+    public func padded(right width: Int) -> String {
         self + String(repeating: " ", count: max(0, width - utf8.count))
     }
 }

@@ -1,0 +1,136 @@
+// Dray — command lines about where paths and symlinks lead, and about what is not there.
+// SPDX-License-Identifier: Apache-2.0
+
+extension DifferentialLine {
+    static let paths: [DifferentialLine] = missing + listings + detours + sources + moduleLinks + leftovers
+
+    /// What a client prints when the server has gone before it, is a matter of timing.
+    private static let gone = ["(read|write) error", "connection unexpectedly closed"]
+
+    // MARK: - Missing sources
+
+    private static let missing: [DifferentialLine] = lists + singles
+
+    private static let lists: [DifferentialLine] = [
+        "dir/none/x", "dir/one dir/none/x", "none", "none/deep", "none none/deep", "dir/sub dir/gone", "alpha/x",
+    ].flatMap { names in
+        [
+            "src/ dst/", "src/ host:dst/", "host:src/ dst/", "-r src/ dst/", "-r host:src/ dst/", "--no-R src/ dst/",
+            "--no-implied-dirs src/ dst/", "--force src/ dst/", "-n src/ dst/", "-p src/ host:dst/",
+        ].map { rest in
+            DifferentialLine(
+                "echo \(names) | tr ' ' '\\n' > list; rsync -i --delete-missing-args --files-from=list \(rest)",
+                .outdated,
+                prepare: "mkdir -p dst/none/deep dst/dir/none; touch dst/none/deep/er dst/dir/none/x dst/dir/gone",
+                order: .any, without: gone)
+        }
+    }
+
+    private static let singles: [DifferentialLine] = ["src/none x", "src/none host:x", "host:src/none x"].flatMap {
+        operands in
+        ["touch x", "mkdir x", "ln -s nowhere x", "true"].flatMap { before in
+            ["-v", "-rvb", "-n -v"].map {
+                DifferentialLine("rsync \($0) --delete-missing-args \(operands)", prepare: before, order: .any)
+            }
+        }
+    }
+
+    private static let listings: [DifferentialLine] =
+        ["-r", "-rv", "-rl", "-rhh", "-rU", "-d", "-r --no-i-r", "-r --protocol=29", "-rq"].flatMap { options in
+            ["src/ host:dst/", "src/dir rsync://localhost/dst/", "src/alpha host:dst/new", "src/dir host:new/"].map {
+                DifferentialLine(
+                    "rsync \(options) --list-only \($0)", .outdated, order: .any, without: ["^Total bytes", "^sent "])
+            }
+        }
+        + ["foo", "./foo", "./foo ./alpha", "../x ./b"].flatMap { names in
+            [
+                "--list-only --files-from=list src/ dst", "-aii --files-from=list src/ dst",
+                "-i --files-from=list src/ new",
+            ]
+            .map { DifferentialLine("echo \(names) | tr ' ' '\\n' > list; rsync \($0)", .outdated, order: .any) }
+        }
+
+    // MARK: - Detours
+
+    private static let outside = "mkdir -p out/t/u; touch out/t/u/z out/secret; ln -s ../out/t src/away"
+
+    private static let detours: [DifferentialLine] =
+        [
+            "src/away/../", "src/away/../t", "src/away/../t/", "src/away/../secret", "src/away/../none",
+            "src/away/u/..", "src/away/u/../../", "src/away/./u", "out/t/../", "src/dir/../away/u",
+            "./src/../src/alpha",
+        ].flatMap { source in
+            ["\(source) new", "host:\(source) new"].map {
+                DifferentialLine("rsync -r \($0)", prepare: outside, order: .any, without: gone)
+            }
+        }
+        + ["-r ../none new", "-r ../../w/src/none new", "../w/src/alpha ../w/none/deep/er", "-r .././../w/src/dir new"]
+        .map {
+            DifferentialLine("cd src/dir; rsync \($0)", order: .any)
+        }
+        + ["-rK", "-rKi --delete", "-rK --inplace"].flatMap { options in
+            ["src/ dst/", "src/ host:dst/", "src/ rsync://localhost/dst/", "src/ rsync://localhost/jail/dst/"].map {
+                DifferentialLine(
+                    "rsync \(options) \($0)",
+                    prepare: """
+                        mkdir -p src/a/s src/b/s src/c/s dst/real out/a out/b; touch src/a/n src/a/s/n src/b/n src/c/n
+                        ln -s $PWD/out/a dst/a; ln -s ../out/b dst/b; ln -s real dst/c
+                        """, order: .any)
+            }
+        }
+
+    /// Links inside a module and out of it, with and without chroot.
+    private static let moduleLinks: [DifferentialLine] =
+        ["-rL", "-rl --copy-unsafe-links", "-rlk", "-rRL", "-rL --no-i-r", "-r", "-rR", "-dR"].flatMap { options in
+            [
+                "all/src/", "jail/src/", "all/src/in/u", "all/src/./in/u", "all/src/./near/one", "all/src/out/",
+                "all/src/./",
+                "all/src/dir/./", "all/src/dir/../alpha", "all/src/dir/../", "jail/src/root/", "jail/src/in",
+                "all/src/gone/",
+            ].map {
+                DifferentialLine(
+                    "rsync \(options) rsync://localhost/\($0) new",
+                    prepare: """
+                        rm src/dangling src/dir/up; mkdir -p o/t/u ../out; touch o/t/u/z o/file ../out/x
+                        ln -s ../o/t src/in; ln -s ../o/file src/infile; ln -s dir src/near; ln -s dir/one src/nearfile
+                        ln -s ../../out src/out; ln -s ../../out/x src/outfile; ln -s $PWD/o/t src/abs; ln -s /o/t src/root
+                        ln -s ../near src/dir/chain; ln -s nowhere src/gone
+                        """, order: .any, without: gone)
+            }
+        }
+
+    /// A symlink as the source itself.
+    private static let sources: [DifferentialLine] =
+        ["-rl", "-r", "-rlR", "-rlv", "-dl", "-l"].flatMap { options in
+            ["away", "awayfile", "near", "gone", "lost", "away/"].map {
+                DifferentialLine(
+                    "rsync \(options) --copy-unsafe-links src/\($0) new",
+                    prepare: outside
+                        + "; ln -s ../out/secret src/awayfile; ln -s dir src/near; ln -s /none/x src/gone; ln -s none src/lost",
+                    order: .any)
+            }
+        }
+
+    // MARK: - What stays behind
+
+    private static let leftovers: [DifferentialLine] =
+        ["-aXi", "-rXi", "-aXXi", "-aXi --fake-super"].flatMap { options in
+            ["%stat", "%aacl", "%other", "plain"].map { name in
+                DifferentialLine(
+                    "rsync \(options) src/ dst/", .metadata,
+                    prepare: "setfattr -n user.rsync.\(name) -v '100644 0,0 5:6' dst/alpha", order: .any)
+            }
+        }
+        + ["500", "600", "644", "400", "711", "000"].flatMap { mode in
+            ["-r src/ dst/", "-a src/ dst/", "-a --no-i-r host:src/ dst/"].map {
+                DifferentialLine(
+                    "rsync \($0); chmod 700 src/shut",
+                    prepare: "mkdir src/shut; touch src/shut/x; chmod \(mode) src/shut",
+                    order: .any, unprivileged: true)
+            }
+        }
+        + ["src/dir dst/", "-r src/ dst/", "src/none host:dst/", "-r src/ rsync://localhost/dst/", "-l src/link dst/"]
+        .map {
+            DifferentialLine("rsync -c --checksum-choice=none \($0)", .outdated, order: .any, without: gone)
+        }
+}
