@@ -79,6 +79,8 @@ public final class NameBuffer {
 public enum FileSystem {
     /// `AT_FDCWD`
     public static let workingDirectory: Int32 = AT_FDCWD
+    /// `O_NOATIME`, which only the owner of a file may ask for.
+    public static let noAtime: Int32 = 0o1000000
 
     @inline(__always)
     static func retry(_ call: () -> Int32) -> Int32 {

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension DifferentialLine {
-    static let paths: [DifferentialLine] = missing + listings + detours + sources + moduleLinks + leftovers
+    static let paths: [DifferentialLine] =
+        missing + listings + absolutes + detours + sources + moduleLinks + renames + modes + reversals + leftovers
 
     /// What a client prints when the server has gone before it, is a matter of timing.
     private static let gone = ["(read|write) error", "connection unexpectedly closed"]
@@ -49,6 +50,20 @@ extension DifferentialLine {
             ]
             .map { DifferentialLine("echo \(names) | tr ' ' '\\n' > list; rsync \($0)", .outdated, order: .any) }
         }
+
+    /// Absolute paths keep all their components, and rules apply to them.
+    private static let absolutes: [DifferentialLine] = [
+        "--exclude=one", "-F", "--include='s*' --exclude='*.o'", "--exclude=$PWD/src/dir/one", "--exclude=/src/dir/one",
+        "-C", "--no-i-r --exclude=one", "--delete --exclude=two", "--no-implied-dirs --exclude=one",
+    ].flatMap { rules in
+        [
+            "$PWD/src dst", "$PWD/src/ dst", "$PWD/src/dir/sub $PWD/src/alpha dst", "host:$PWD/src/ dst",
+            "$PWD/src/dir host:dst",
+        ]
+        .map {
+            DifferentialLine("rsync -aiR \(rules) \($0)", prepare: "echo '- three' > src/.rsync-filter", order: .any)
+        }
+    }
 
     // MARK: - Detours
 
@@ -110,6 +125,49 @@ extension DifferentialLine {
                     order: .any)
             }
         }
+
+    // MARK: - Names, modes and owners
+
+    /// A single file that gets another name: backups, bases and partial files go by the new one.
+    private static let renames: [DifferentialLine] =
+        [
+            "-b", "-b --backup-dir=bk", "-b --backup-dir=$PWD/bk", "-b --inplace", "-b --delay-updates", "-bH",
+            "--compare-dest=$PWD/alt", "--link-dest=$PWD/alt", "--copy-dest=$PWD/alt", "-y --no-W", "--partial-dir=.pp",
+            "--delay-updates", "--delay-updates --backup --partial-dir=.pp",
+        ].flatMap { options in
+            ["src/alpha y/n", "src/alpha host:y/n", "src/alpha y/new", "host:src/alpha y/n"].map {
+                DifferentialLine(
+                    "rsync -ti \(options) \($0)",
+                    prepare: """
+                        mkdir -p y/.pp alt; for f in alpha n; do echo old $f > y/$f; echo part $f > y/.pp/$f; done
+                        cp src/alpha alt/n; cp src/alpha alt/alpha
+                        """, order: .any)
+            }
+        }
+
+    /// Without --perms a file takes the mode of what it is made from.
+    private static let modes: [DifferentialLine] = [
+        "-y", "--copy-dest=$PWD/alt -I", "--link-dest=$PWD/alt -I", "--partial-dir=.pp", "-yp", "-y --inplace",
+    ].map { options in
+        DifferentialLine(
+            "rsync -rti \(options) --no-W x/ y/",
+            prepare: """
+                mkdir -p x y/.pp alt; head -c 5000 /dev/zero > x/name1.c; head -c 5100 /dev/zero > y/name1.h
+                head -c 4000 /dev/zero > alt/name1.c; head -c 3000 /dev/zero > y/.pp/name1.c
+                chmod 644 x/name1.c; chmod 751 y/name1.h; chmod 604 alt/name1.c; chmod 615 y/.pp/name1.c
+                """, order: .any)
+    }
+
+    /// What a later option takes back.
+    private static let reversals: [DifferentialLine] = [
+        "-r --usermap=*:7 --no-o", "-r --no-o --usermap=*:7", "-r --chown=1:2 --no-g", "-a --chown=1:2 --no-o",
+        "--old-dirs", "--old-dirs --no-dirs", "--old-dirs -r", "--old-dirs --no-d -r", "--old-d --dirs",
+        "--dirs --old-d", "--include=/dir/one --old-dirs",
+    ].flatMap { options in
+        ["src/ new", "src/ host:new", "host:src/ new"].map {
+            DifferentialLine("rsync -i \(options) \($0)", order: .any)
+        }
+    }
 
     // MARK: - What stays behind
 

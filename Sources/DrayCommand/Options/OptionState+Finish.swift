@@ -10,6 +10,10 @@ extension OptionState {
     /// Checks and resolves everything that was typed.
     mutating func finish(operands: [Bytes]) throws(TransferFailure) -> ParsedCommand {
         try resolveArguments()
+        if client.oldDirs {
+            recursion = max(recursion, 2)
+            client.filters.append(.filter(Bytes("- /*/*")))
+        }
         try resolveAllocation()
         try checkConflicts()
         try resolveFilesFrom(operands)
@@ -25,8 +29,6 @@ extension OptionState {
         options.fuzzy = fuzzyCount
         options.iconv = iconv == Bytes("-") && !options.amServer ? nil : iconv
         if options.iconv != nil { client.given.insert("iconv") }
-        if options.userMap != nil { options.owner = true }
-        if options.groupMap != nil { options.group = true }
         options.connectTimeoutSeconds = max(0, client.contimeout ?? 0)
         var command = ParsedCommand()
         command.options = options

@@ -91,10 +91,8 @@ struct OptionState: Sendable {
         case .dirs:
             dirs = isOn
             client.dirsGiven = isOn
-        case .oldDirs:
-            recursion = max(recursion, 2)
-            client.oldDirs = true
-            client.filters.append(.filter(Bytes("- /*/*")))
+            client.oldDirs = false
+        case .oldDirs: client.oldDirs = true
         case .perms: options.perms = isOn
         case .executability: options.executability = true
         case .acls:
@@ -421,6 +419,12 @@ struct OptionState: Sendable {
             throw complaint("You can only specify \(name) once.")
         }
         if user { options.userMap = value } else { options.groupMap = value }
+        noteMap(user: user)
+    }
+
+    /// Maps need owners; a later `--no-owner` still has its say.
+    private mutating func noteMap(user: Bool) {
+        if user { options.owner = true } else { options.group = true }
     }
 
     private mutating func applyChown(_ value: Bytes) throws(TransferFailure) {
@@ -435,6 +439,7 @@ struct OptionState: Sendable {
                         : "--chown conflicts with prior --usermap.")
             }
             options.userMap = Bytes("*:") + user
+            noteMap(user: true)
             userMapFromChown = true
         }
         if !group.isEmpty {
@@ -445,6 +450,7 @@ struct OptionState: Sendable {
                         : "--chown conflicts with prior --groupmap.")
             }
             options.groupMap = Bytes("*:") + group
+            noteMap(user: false)
             groupMapFromChown = true
         }
     }

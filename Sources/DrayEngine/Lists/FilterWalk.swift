@@ -95,7 +95,9 @@ final class FilterWalk {
         while let top = entered.last, !Self.contains(top, directory) { leave() }
         if entered.isEmpty { try enter(directory: [], root: root) }
         while let top = entered.last, top != directory {
-            let rest = directory[(top.isEmpty ? 0 : top.count + 1)...]
+            // Paths of `--relative` may be absolute.
+            let start = top.isEmpty ? (directory.first == UInt8(ascii: "/") ? 1 : 0) : top.count + 1
+            let rest = directory[start...]
             let end = rest.firstIndex(of: UInt8(ascii: "/")) ?? directory.count
             try enter(directory: Bytes(directory[..<end]), root: root)
         }

@@ -288,7 +288,12 @@ extension SourceWalk {
     }
 
     func fileDigest(_ hasher: StrongHasher, _ anchor: Int32, _ name: UnsafeRawBufferPointer) -> Bytes {
-        let descriptor = FileSystem.open(anchor, nameBuffer.cString(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+        let flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK
+        let cName = nameBuffer.cString(name)
+        var descriptor =
+            options.openNoatime || options.atimes > 1
+            ? FileSystem.open(anchor, cName, flags | FileSystem.noAtime) : -EPERM
+        if descriptor == -EPERM { descriptor = FileSystem.open(anchor, cName, flags) }
         if descriptor < 0 { return [] }
         defer { _ = FileSystem.close(descriptor) }
         if digestBuffer == nil { digestBuffer = .allocate(byteCount: 256 * 1024, alignment: 4096) }

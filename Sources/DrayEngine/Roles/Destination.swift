@@ -74,6 +74,12 @@ final class Destination: @unchecked Sendable {
         return buffer.cString(list.name(entry))
     }
 
+    /// Name of an entry in its directory: what the command line names, if that is a single file.
+    func ownName(_ list: FileSegment, _ entry: FileEntry) -> Bytes { localName ?? Bytes(list.name(entry)) }
+
+    /// Path of an entry below the destination.
+    func ownPath(_ list: FileSegment, _ entry: FileEntry) -> Bytes { localName ?? list.path(entry) }
+
     /// Name of an entry as messages show it.
     func display(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
         fullName(localName ?? list.path(entry))

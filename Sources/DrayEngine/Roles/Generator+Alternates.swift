@@ -111,7 +111,7 @@ extension Generator {
         _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ match: AlternateBases.Match, replaces: Bool
     ) -> Bool {
         if parent < 0 { return false }
-        let original = Bytes(destination.localName ?? Bytes(list.name(entry)))
+        let original = destination.ownName(list, entry)
         let code = replaceAtomically(list, entry, parent, replaces) { directory, new in
             FileSystem.link(match.directory, self.otherName.cString(original), directory, new)
         }
@@ -134,7 +134,7 @@ extension Generator {
             match.directory, destination.name(list, entry, otherName), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
         if source < 0 { return false }
         defer { _ = FileSystem.close(source) }
-        let base = destination.localName ?? Bytes(list.name(entry))
+        let base = destination.ownName(list, entry)
         let cName = destination.name(list, entry, name)
         let temporary = UnsafeMutablePointer<CChar>.allocate(capacity: TemporaryName.capacity)
         defer { temporary.deallocate() }

@@ -299,7 +299,7 @@ extension Generator {
     func makeRoom(
         _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ status: FileStatus, _ what: StaticString
     ) -> Bool {
-        let itemName = destination.localName ?? Bytes(list.name(entry))
+        let itemName = destination.ownName(list, entry)
         do throws(TransferFailure) {
             if try deleteItem(
                 parent, itemName, list.path(entry), status, device: status.device, isMakingRoom: true, isLimited: false)
@@ -328,7 +328,7 @@ extension Generator {
         _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ status: FileStatus
     ) throws(TransferFailure) {
         // A single missing source may be named like nothing here: what the destination names goes.
-        let name = destination.localName ?? Bytes(list.name(entry))
+        let name = destination.ownName(list, entry)
         let path = destination.localName ?? list.path(entry)
         if filters.excludes(path, isDirectory: status.isDirectory) { return }
         // A directory with something in it goes only where deletions are wanted anyway.

@@ -151,7 +151,9 @@ extension Generator {
     ) -> Bool {
         if status.isDirectory { return makeRoom(list, entry, parent, status, what) }
         if options.backup && !options.dryRun {
-            return Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true)
+            return Backup.make(
+                destination, parent, destination.ownName(list, entry), destination.ownPath(list, entry),
+                keepsOriginal: true)
         }
         return true
     }
@@ -161,7 +163,7 @@ extension Generator {
         _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ replaces: Bool,
         make: (Int32, UnsafePointer<CChar>) -> Int32
     ) -> Int32 {
-        let base = destination.localName ?? Bytes(list.name(entry))
+        let base = destination.ownName(list, entry)
         let cName = destination.name(list, entry, name)
         guard replaces else { return make(parent, cName) }
         guard let temporary = base.withUnsafeBytes({ temporaryNames.unused(parent, base: $0) }) else {

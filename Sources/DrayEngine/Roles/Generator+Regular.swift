@@ -44,7 +44,7 @@ extension Generator {
         var partialStatus = FileStatus()
         if parent >= 0, let directory = destination.partialDirectory, !options.dryRun {
             let place = PartialPlace(
-                root: destination, parent: parent, directory: directory, name: Bytes(list.name(entry.pointee)))
+                root: destination, parent: parent, directory: directory, name: destination.ownName(list, entry.pointee))
             if let held = place.open(create: false) {
                 if FileSystem.status(held.descriptor, otherName.cString(place.name), follow: false, &partialStatus)
                     == 0,
@@ -58,7 +58,7 @@ extension Generator {
         }
         if exists && isUnchanged(list, entry.pointee, parent, status) {
             if let partial {
-                _ = FileSystem.unlink(partial.descriptor, otherName.cString(Bytes(list.name(entry.pointee))))
+                _ = FileSystem.unlink(partial.descriptor, otherName.cString(destination.ownName(list, entry.pointee)))
                 partial.removeIfEmpty()
             }
             try report(ndx, differences(list, entry.pointee, exists: true, status: status, base: []))
@@ -163,7 +163,7 @@ extension Generator {
             list, entry.pointee, exists: exists || match != nil, status: match?.status ?? status, base: .transfer)
         if let directory = destination.partialDirectory {
             let place = PartialPlace(
-                root: destination, parent: parent, directory: directory, name: Bytes(list.name(entry.pointee)))
+                root: destination, parent: parent, directory: directory, name: destination.ownName(list, entry.pointee))
             if let held = place.open(create: false) {
                 var partialStatus = FileStatus()
                 if FileSystem.status(held.descriptor, otherName.cString(place.name), follow: false, &partialStatus) == 0
@@ -242,7 +242,7 @@ extension Generator {
         switch basis {
         case .none: return -1
         case .partial(let held):
-            return FileSystem.open(held.descriptor, otherName.cString(Bytes(list.name(entry))), flags)
+            return FileSystem.open(held.descriptor, otherName.cString(destination.ownName(list, entry)), flags)
         case .alternate(let match):
             return FileSystem.open(match.directory, destination.name(list, entry, otherName), flags)
         case .similar(let found):
@@ -305,7 +305,10 @@ extension Generator {
 
     /// `--inplace --backup`: copies the old content before it is overwritten.
     private func backupInPlace(_ list: FileSegment, _ entry: FileEntry, _ parent: Int32) -> Bool {
-        guard let place = Backup.location(destination, parent, list.path(entry), Bytes(list.name(entry))) else {
+        guard
+            let place = Backup.location(
+                destination, parent, destination.ownPath(list, entry), destination.ownName(list, entry))
+        else {
             return false
         }
         defer { place.close() }

@@ -160,7 +160,7 @@ extension Generator {
         var group = links.groups[number] ?? HardLinkGroups.Group()
         if group.finished != nil { return }
         let finished = HardLinkGroups.Finished(
-            directory: entry.directory, name: destination.localName ?? Bytes(list.name(entry)), path: list.path(entry),
+            directory: entry.directory, name: destination.ownName(list, entry), path: list.path(entry),
             alternate: links.dryAlternate)
         group.finished = finished
         // Those that wait were appended to the leader; from it the way goes back to the beginning.
@@ -257,7 +257,9 @@ extension Generator {
         if parent < 0 || source < 0 { return }
         if exists && status.isDirectory && !makeRoom(list, entry, parent, status, "hard link") { return }
         if exists && options.backup && !status.isDirectory {
-            _ = Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true)
+            _ = Backup.make(
+                destination, parent, destination.ownName(list, entry), destination.ownPath(list, entry),
+                keepsOriginal: true)
         }
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) {
             directory, new in

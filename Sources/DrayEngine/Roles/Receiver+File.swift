@@ -68,7 +68,8 @@ extension Receiver {
         case BasisType.partialDirectory:
             if let directory = destination.partialDirectory {
                 let place = PartialPlace(
-                    root: destination, parent: parent, directory: directory, name: Bytes(list.name(entry.pointee)))
+                    root: destination, parent: parent, directory: directory,
+                    name: destination.ownName(list, entry.pointee))
                 partialHold = place.open(create: false)
                 if let held = partialHold {
                     basisDescriptor = opened(held.descriptor, otherName.cString(place.name), &basisStatus)
@@ -79,7 +80,8 @@ extension Receiver {
                 }
             }
         case BasisType.backup:
-            let backup = Backup.location(destination, parent, list.path(entry.pointee), Bytes(list.name(entry.pointee)))
+            let backup = Backup.location(
+                destination, parent, destination.ownPath(list, entry.pointee), destination.ownName(list, entry.pointee))
             if let backup {
                 basisDescriptor = opened(backup.directory, otherName.cString(backup.name), &basisStatus)
                 backup.close()
@@ -119,8 +121,10 @@ extension Receiver {
         if !isNew {
             exists = try destination.status(parent, cName, &existing, role: .receiver) == 0 && existing.isRegular
         }
+        // Without --perms a new version keeps the mode of what it is made from, wherever that lies.
         let mode = destination.finalMode(
-            list.mode(entry.pointee), existing: exists ? existing : nil, parent: (parent, entry.pointee.directory),
+            list.mode(entry.pointee), existing: basisDescriptor >= 0 ? basisStatus : exists ? existing : nil,
+            parent: (parent, entry.pointee.directory),
             role: .receiver)
 
         let completesPartial =
@@ -177,7 +181,7 @@ extension Receiver {
             directory = alternates.descriptor(index, entry.directory)
         }
         if directory < 0 { return directory }
-        let own = destination.localName ?? Bytes(list.name(entry))
+        let own = destination.ownName(list, entry)
         let wanted = isSimilar ? Destination.lexicallyClean(record.xname, keepsParents: false) : own
         if let daemon = session.daemonFilters, isSimilar {
             let shown = list.path(entry).splitLastComponent.directory.appendingComponent(wanted)
@@ -204,7 +208,7 @@ extension Receiver {
     ) -> Target? {
         if let partial {
             let descriptor = FileSystem.open(
-                partial.descriptor, otherName.cString(Bytes(list.name(entry))), O_RDWR | O_NOFOLLOW)
+                partial.descriptor, otherName.cString(destination.ownName(list, entry)), O_RDWR | O_NOFOLLOW)
             if descriptor >= 0 {
                 return Target(descriptor: descriptor, directory: partial.descriptor, isPartialFile: true)
             }
@@ -283,7 +287,8 @@ extension Receiver {
             // A delayed file now stands in the partial file's place.
             let isDelayed = options.delayUpdates && destination.localName == nil
             if !target.isInPlace, !isDelayed, let partialHold {
-                _ = FileSystem.unlink(partialHold.descriptor, otherName.cString(Bytes(list.name(entry.pointee))))
+                _ = FileSystem.unlink(
+                    partialHold.descriptor, otherName.cString(destination.ownName(list, entry.pointee)))
                 partialHold.removeIfEmpty()
             }
             if !stored { return .failed(ndx) }
@@ -352,7 +357,10 @@ extension Receiver {
         let held = options.xattrs > 0 && !target.isInPlace ? heldOld(parent, destination.name(list, entry, name)) : -1
         defer { if held >= 0 { _ = FileSystem.close(held) } }
         if place == .final && options.backup && !target.isInPlace {
-            if !Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true) {
+            if !Backup.make(
+                destination, parent, destination.ownName(list, entry), destination.ownPath(list, entry),
+                keepsOriginal: true)
+            {
                 dropTarget(&target)
                 return false
             }
@@ -375,14 +383,15 @@ extension Receiver {
         if target.isPartialFile {
             if place == .partial { return true }
             return finishRename(
-                FileSystem.rename(target.directory, otherName.cString(Bytes(list.name(entry))), parent, cName), target,
+                FileSystem.rename(target.directory, otherName.cString(destination.ownName(list, entry)), parent, cName),
+                target,
                 list,
                 entry, parent)
         }
         guard let temporary = target.temporary else { return false }
         if place == .partial, let directory = destination.partialDirectory {
             let spot = PartialPlace(
-                root: destination, parent: parent, directory: directory, name: Bytes(list.name(entry)))
+                root: destination, parent: parent, directory: directory, name: destination.ownName(list, entry))
             guard let held = spot.open(create: true) else {
                 session.reporter.errorTransfer(
                     Bytes("Unable to create partial-dir for ") + list.path(entry) + Bytes(" -- discarding ")

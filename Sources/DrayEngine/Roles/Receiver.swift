@@ -306,11 +306,14 @@ final class Receiver {
     private func renameDelayed(_ list: FileSegment, _ entry: FileEntry, _ partial: Bytes) {
         let parent = cache.descriptor(entry.directory)
         guard parent >= 0 else { return }
-        let place = PartialPlace(root: destination, parent: parent, directory: partial, name: Bytes(list.name(entry)))
+        let place = PartialPlace(
+            root: destination, parent: parent, directory: partial, name: destination.ownName(list, entry))
         guard let held = place.open(create: false) else { return }
         defer { held.close() }
         if options.backup {
-            _ = Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true)
+            _ = Backup.make(
+                destination, parent, destination.ownName(list, entry), destination.ownPath(list, entry),
+                keepsOriginal: true)
         }
         let code = FileSystem.rename(
             held.descriptor, otherName.cString(place.name), parent, destination.name(list, entry, name))

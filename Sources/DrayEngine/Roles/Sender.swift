@@ -303,11 +303,10 @@ final class Sender {
         }
         let directory = walk.cache.descriptor(entry.directory)
         if directory < 0 { return directory }
-        let noAtime: Int32 = 0o1000000
         let flags = O_RDONLY | (follows ? 0 : O_NOFOLLOW)
         let cName = name.cString(list.name(entry))
         if options.openNoatime || options.atimes > 1 {
-            let descriptor = FileSystem.open(directory, cName, flags | noAtime)
+            let descriptor = FileSystem.open(directory, cName, flags | FileSystem.noAtime)
             // Only the owner may ask for that; others read like everybody.
             if descriptor != -EPERM { return descriptor }
         }

@@ -74,7 +74,7 @@ extension Generator {
             if options.fuzzy > 1 { places += alternates.places.indices.map { alternates.descriptor($0, id) } }
             return places.map { $0 < 0 ? [] : SimilarNames.scan($0) }
         }
-        let wanted = destination.localName ?? Bytes(list.name(entry))
+        let wanted = destination.ownName(list, entry)
         for (place, candidates) in listings.enumerated() {
             for candidate in candidates where candidate.status.length == entry.length {
                 if place == 0 && similarNames.isUpdated(candidate.name) { continue }
