@@ -3,7 +3,8 @@
 
 extension DifferentialLine {
     static let paths: [DifferentialLine] =
-        missing + listings + absolutes + detours + sources + moduleLinks + renames + modes + reversals + leftovers
+        missing + listings + absolutes + detours + sources + moduleLinks + renames + modes + reversals + storedOwners
+        + alternateDirectories + leftovers
 
     /// What a client prints when the server has gone before it, is a matter of timing.
     private static let gone = ["(read|write) error", "connection unexpectedly closed"]
@@ -169,7 +170,28 @@ extension DifferentialLine {
         }
     }
 
+    /// Owners that are not transferred are stored as root's.
+    private static let storedOwners: [DifferentialLine] = ["-r", "-rp", "-rpo", "-rpg", "-a", "-rX"].flatMap {
+        options in
+        [false, true].map {
+            DifferentialLine(
+                "rsync -i \(options) --fake-super src/ new; getfattr -n user.rsync.%stat new/* | sort",
+                prepare: """
+                    mkdir new; cp src/alpha new; setfattr -n user.rsync.%stat -v '100600 0,0 5:6' new/alpha; chmod 4755 src/big
+                    chown 1:1 new new/alpha
+                    """, order: .any, unprivileged: $0)
+        }
+    }
+
     // MARK: - What stays behind
+
+    /// Attributes of directories compare with those of the directory that stands in for them.
+    private static let alternateDirectories: [DifferentialLine] = ["compare", "copy", "link"].map { kind in
+        DifferentialLine(
+            "rsync -aXi --\(kind)-dest=$PWD/alt src/ new", .metadata,
+            prepare: "cp -a src alt; setfattr -n user.more -v 1 alt/dir; setfattr -n user.less -v 2 src/dir/sub",
+            order: .any)
+    }
 
     private static let leftovers: [DifferentialLine] =
         ["-aXi", "-rXi", "-aXXi", "-aXi --fake-super"].flatMap { options in

@@ -181,11 +181,12 @@ extension Destination {
         _ = helper.calls.overlay(&now, place.target)
         let attributes = list.attributes(entry)
         let extra = list.extra(entry)?.pointee ?? FileExtra()
+        // Compatibility: an owner that is not transferred is stored as root.
         let isDevice = [FileType.characterDevice, FileType.blockDevice].contains(mode & FileType.mask)
         let wanted = FakeSuper.Status(
             mode: mode, deviceMajor: isDevice ? extra.deviceMajor : 0, deviceMinor: isDevice ? extra.deviceMinor : 0,
-            uid: options.owner ? attributes.uid : now.uid,
-            gid: options.group && !attributes.skipGroup ? attributes.gid : now.gid)
+            uid: options.owner ? attributes.uid : 0,
+            gid: !options.group ? 0 : attributes.skipGroup ? now.gid : attributes.gid)
         let permissions = FakeSuper.realPermissions(mode, isDirectory: real.isDirectory)
         if real.permissions != permissions { _ = FileSystem.setMode(of: place, permissions) }
         let isPlain = mode == real.type | permissions && wanted.uid == real.uid && wanted.gid == real.gid

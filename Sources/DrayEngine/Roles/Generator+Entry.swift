@@ -336,6 +336,8 @@ extension Generator {
         let implied = entry.pointee.flags.contains(.impliedDirectory) && !options.impliedDirs
         if !(implied && exists) {
             let match = exists ? nil : alternateItem(list, entry.pointee) { _, _ in true }
+            alternateDirectory = match?.directory
+            defer { alternateDirectory = nil }
             try report(
                 ndx,
                 differences(
