@@ -103,6 +103,10 @@ public struct ModeChanges: Sendable, Equatable {
         case 0x2d: base.clear = bits | topBits
         case 0x3d:
             base.clear = who * 7 | topBits
+            // Compatibility: what is copied from another class takes the class's set-id or sticky bit away.
+            if base.copy != .none {
+                base.clear |= (who & 0o100) << 5 | (who & 0o010) << 7 | (who & 0o001) << 9
+            }
             base.set = bits | topBits
         default: base.set = bits | topBits
         }

@@ -183,6 +183,26 @@ extension DifferentialLine {
         }
     }
 
+    /// Copied permission bits take a class's special bit away; backups of files written in place keep what is kept.
+    private static let bits: [DifferentialLine] =
+        ["o=g", "Do=g", "g=u", "Fo=g", "u=g", "o=rx", "ug=o"].map {
+            DifferentialLine(
+                "rsync -rpi --chmod=\($0) src/ new", prepare: "chmod 7771 src/dir/sub; chmod 7755 src/alpha",
+                order: .any)
+        }
+        + ["-a", "-rlto", "-rltX", "-aAX", "-rltpA"].flatMap { options in
+            ["", "--backup-dir=bk"].map {
+                DifferentialLine(
+                    "rsync \(options) --inplace -b \($0) src/ dst/", .metadata,
+                    prepare: "echo other >> dst/alpha; chown 7:8 dst/alpha; setfacl -m u:5:rwx dst/alpha", order: .any)
+            }
+        }
+        + ["-n", "-ni", "-nc", "-n --checksum-choice=md5"].flatMap { options in
+            ["src/ dst/", "src/ host:new", "host:src/ dst/"].map {
+                DifferentialLine("rsync -a \(options) --out-format='%C|%n|%i' \($0)", .outdated, order: .any)
+            }
+        }
+
     // MARK: - What stays behind
 
     /// Attributes of directories compare with those of the directory that stands in for them.

@@ -16,6 +16,7 @@ struct ItemFormat: Sendable {
         var amSender = false
         /// Hex digits of `%C` when no checksum is known.
         var checksumDigits = 32
+        var isDryRun = false
         var showsUser = true
         var setsOwner = false
         var setsGroup = false
@@ -143,7 +144,12 @@ struct ItemFormat: Sendable {
         case UInt8(ascii: "c"): return number(item.checksumBytes)
         case UInt8(ascii: "B"): return Bytes(ListLine.modeText(item.mode).dropFirst())
         case UInt8(ascii: "C"):
-            if item.checksum.isEmpty { return Bytes(repeating: 0x20, count: context.checksumDigits) }
+            if item.checksum.isEmpty {
+                // Compatibility: what a dry run does not transfer has the sum zero.
+                let isPretended =
+                    context.isDryRun && item.flags.contains(.transfer) && context.checksumDigits > 2
+                return Bytes(repeating: isPretended ? UInt8(ascii: "0") : 0x20, count: context.checksumDigits)
+            }
             return item.checksum.flatMap { byte in [byte >> 4, byte & 15].map { Bytes("0123456789abcdef")[Int($0)] } }
         case UInt8(ascii: "f"): return fullName(item, context)
         case UInt8(ascii: "G"): return context.setsGroup ? Bytes(text: String(item.gid)) : Bytes("DEFAULT")

@@ -64,6 +64,7 @@ public final class TerminalSink: TransferEventSink {
         var context = ItemFormat.Context()
         context.setsTimes = options.times
         context.isLocal = options.isLocal
+        context.isDryRun = options.dryRun
         context.amSender = options.amSender
         context.setsOwner = options.owner
         context.setsGroup = options.group

@@ -254,6 +254,20 @@ final class LocalMetadata {
 
     /// Gives a copy of an item (a backup) the ACLs and attributes of the original, as far as they are preserved at all.
     func copy(from source: AttributeTarget, isDirectory: Bool, to copy: AttributeTarget) {
+        copyAttributes(from: source, to: copy)
+        guard session.options.acls else { return }
+        var code: Int32 = 0
+        let kinds =
+            isFake
+            ? [FakeSuper.accessName, FakeSuper.defaultName]
+            : [AccessControlFormat.access, AccessControlFormat.standard]
+        for name in isDirectory ? kinds : [kinds[0]] {
+            if let value = calls.value(source, name, code: &code) { _ = calls.set(copy, name, value) }
+        }
+    }
+
+    /// The extended attributes alone.
+    func copyAttributes(from source: AttributeTarget, to copy: AttributeTarget) {
         var code: Int32 = 0
         if session.options.xattrs > 0, let names = try? names(source, shown: []) {
             for name in names {
@@ -262,14 +276,6 @@ final class LocalMetadata {
         }
         if isFake, let stored = calls.value(source, FakeSuper.statusName, code: &code) {
             _ = calls.set(copy, FakeSuper.statusName, stored)
-        }
-        guard session.options.acls else { return }
-        let kinds =
-            isFake
-            ? [FakeSuper.accessName, FakeSuper.defaultName]
-            : [AccessControlFormat.access, AccessControlFormat.standard]
-        for name in isDirectory ? kinds : [kinds[0]] {
-            if let value = calls.value(source, name, code: &code) { _ = calls.set(copy, name, value) }
         }
     }
 }

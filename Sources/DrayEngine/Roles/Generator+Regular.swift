@@ -323,13 +323,16 @@ extension Generator {
             guard Receiver.copyByHand(source, copy) == 0 else { return false }
             var old = FileStatus()
             _ = FileSystem.status(descriptor: source, &old)
-            if destination.isRoot { _ = FileSystem.setOwner(descriptor: copy, uid: old.uid, gid: old.gid) }
+            if destination.isRoot && (options.owner || options.group) {
+                _ = FileSystem.setOwner(
+                    descriptor: copy, uid: options.owner ? old.uid : .max, gid: options.group ? old.gid : .max)
+            }
             let nanoseconds = session.protocolVersion < 31 ? 0 : old.mtimeNanoseconds
             _ = FileSystem.setTimes(descriptor: copy, mtime: old.mtime, nanoseconds: nanoseconds, atime: nil)
             _ = FileSystem.setMode(descriptor: copy, old.permissions)
-            destination.generatorMetadata.copy(
-                from: AttributeTarget(descriptor: source), isDirectory: false,
-                to: AttributeTarget(descriptor: copy))
+            // Compatibility: rsync leaves ACLs out here.
+            destination.generatorMetadata.copyAttributes(
+                from: AttributeTarget(descriptor: source), to: AttributeTarget(descriptor: copy))
             return true
         }
     }
