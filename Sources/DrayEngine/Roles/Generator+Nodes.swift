@@ -151,7 +151,9 @@ extension Generator {
     ) -> Bool {
         if status.isDirectory { return makeRoom(list, entry, parent, status, what) }
         if options.backup && !options.dryRun {
-            return Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true)
+            return Backup.make(
+                destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true, role: .generator)
+                == 0
         }
         return true
     }

@@ -257,7 +257,8 @@ extension Generator {
         if parent < 0 || source < 0 { return }
         if exists && status.isDirectory && !makeRoom(list, entry, parent, status, "hard link") { return }
         if exists && options.backup && !status.isDirectory {
-            _ = Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true)
+            _ = Backup.make(
+                destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true, role: .generator)
         }
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) {
             directory, new in

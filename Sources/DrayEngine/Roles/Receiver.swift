@@ -41,6 +41,8 @@ final class Receiver {
     private let reportsItems: Bool
     /// Finished files that wait in the partial directory (`--delay-updates`), by index.
     var delayed: [Int32] = []
+    /// A file could not be saved before it was to be replaced.
+    var backupIsMissing = false
     /// Literal data of the running file has arrived.
     var literalSeen = false
     /// Outcomes that the generator has not been told yet: it is woken for many at once.
@@ -309,8 +311,10 @@ final class Receiver {
         let place = PartialPlace(root: destination, parent: parent, directory: partial, name: Bytes(list.name(entry)))
         guard let held = place.open(create: false) else { return }
         defer { held.close() }
-        if options.backup {
-            _ = Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true)
+        if options.backup,
+            Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true) != 0
+        {
+            return
         }
         let code = FileSystem.rename(
             held.descriptor, otherName.cString(place.name), parent, destination.name(list, entry, name))
