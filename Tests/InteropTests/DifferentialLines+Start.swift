@@ -3,7 +3,7 @@
 
 extension DifferentialLine {
     static let start: [DifferentialLine] =
-        programs + marks + complaintOrder + descriptors + shells + paths + backups + shown + surroundings
+        programs + marks + complaintOrder + descriptors + shells + paths + backups + delayed + shown + surroundings
 
     private static func plain(_ scripts: String...) -> [DifferentialLine] { scripts.map { DifferentialLine($0) } }
 
@@ -91,7 +91,7 @@ extension DifferentialLine {
         DifferentialLine("rsync -a src/ dst/ >&-", .nothing, prepare: "mkdir src", without: others),
         DifferentialLine("rsync -a src/dir/ host:dst/ >&-", without: others),
         DifferentialLine("rsync -a host:src/dir/ dst/ >&-", without: others),
-        DifferentialLine("rsync -a host::src/dir/ dst/ >&-"), DifferentialLine("rsync -av src/dir/ dst/ <&- >&-"),
+        DifferentialLine("rsync -a host::src/dir/ dst/ >&-"),
         DifferentialLine("rsync -av src/dir/ host::dst/new/ >&-"),
         DifferentialLine("rsync -av src/dir/ dst/ 2>&-"),
         DifferentialLine("rsync --version >&- && rsync --version >/dev/full"),
@@ -137,7 +137,7 @@ extension DifferentialLine {
     ]
 
     private static let backups: [DifferentialLine] =
-        ["-b", "-b --backup-dir=../old", "-b --inplace --backup-dir=$W/no/../old"].map {
+        ["-b", "-b --backup-dir=../old", "-b --inplace"].map {
             DifferentialLine(
                 "rsync -r \($0) --delete src/dir/ dst/", .outdated,
                 // What stands where a backup is to go.
@@ -155,16 +155,27 @@ extension DifferentialLine {
                 prepare: "M=$(printf %0255d 0); mkdir dst; echo x >src/$M; echo old >dst/$M", order: .any),
         ]
 
+    /// Files that wait for their names do not hold up others.
+    private static let delayed: [DifferentialLine] = [
+        DifferentialLine(
+            "rsync -r --delay-updates --remove-source-files src/many/ dst/; ls -A src/many", .nothing,
+            prepare: "mkdir -p src/many; for i in $(seq 120); do echo $i >src/many/$i; done"),
+        // The source of a file that could not be put in place stays.
+        DifferentialLine(
+            "M=$(printf %0255d 0); rsync -b --delay-updates --remove-source-files src/$M dst/; ls src dst | wc -l",
+            .nothing,
+            prepare: "M=$(printf %0255d 0); mkdir src dst; echo x >src/$M; echo old >dst/$M", order: .ignored),
+    ]
+
     private static let shown: [DifferentialLine] =
         plain(
             "rsync -vv src/alpha \"host:dst/a b*\"", "rsync -vv -s host:src/alpha 'host:src/*.sh' dst",
             "rsync -vv host:'src/a*' dst",
-            "rsync -vv -s --log-file=log src/alpha 'host::dst/a b'; cut -d']' -f2- log; rm log",
+            "rsync -vv -s --log-file=log src/alpha 'host::all/a b'; cut -d']' -f2- log; rm log",
             "rsync -vv --chown=daemon src/alpha host:dst/ | grep opening", "rsync -vv host::src/'a*' dst/",
             "rsync -vv --iconv=. src/alpha dst/ | grep charset",
             "rsync -vv --iconv=utf8,latin1 src/alpha host:dst | grep charset",
-            "rsync -vv --iconv=utf8,latin1 src/alpha dst 2>&1 >/dev/null",
-            "rsync -vv --iconv=utf8 host::src/alpha dst | grep charset")
+            "rsync -vv --iconv=utf8,latin1 src/alpha dst 2>&1 >/dev/null")
         + ["%C %n", "%i %C", "%b %n", "%n", "%o %n"].map {
             DifferentialLine("rsync -aii --out-format='\($0)' src/ dst/", .same)
         }

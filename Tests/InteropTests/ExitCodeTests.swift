@@ -51,7 +51,7 @@ extension Interop {
             line(11, "rsync -r --exclude-from=nosuch src/ dst/"),
             // A backup that cannot be made.
             line(
-                11, "rsync -b src/$M dst/",
+                11, "rsync -b src/$(printf %0255d 0) dst/",
                 prepare: "M=$(printf %0255d 0); mkdir dst; echo x >src/$M; echo old >dst/$M"),
             line(12, "rsync -r -e ./sh x:src/ dst/", prepare: "printf '#!/bin/sh\\nexit 0\\n' >sh; chmod 755 sh"),
             line(13, "rsync -r src/nosuch src/alpha dst/ 2>/dev/full"),
@@ -59,9 +59,10 @@ extension Interop {
             line(13, "rsync --bogus src/ dst/ 2>&-"),
             line(14, "rsync -r -e /nosuch x:src/ dst/"),
             signalled(19, "USR1"), signalled(20, "INT"), signalled(20, "TERM"), signalled(20, "HUP"),
+            // More block sums than may be held.
             line(
-                22, "rsync -r --max-alloc=1m src/ dst/",
-                prepare: "mkdir src/many; (cd src/many; seq 30000 | xargs touch)"),
+                22, "rsync --max-alloc=1m -B 700 --no-W --inplace src/sparse dst/",
+                prepare: "mkdir dst; truncate -s 100M src/sparse; truncate -s 99M dst/sparse"),
             line(23, "rsync -r src/nosuch src/alpha dst/"),
             line(
                 24, "rsync -r --bwlimit=100 src/huge src/later dst/ & \(begun) rm src/later; wait $!",

@@ -93,8 +93,11 @@ extension Interop {
                     RSYNC="$DRAY" STORE=mine; . ./backup
                 done
                 """, ["PEER": PeerRsync.path!, "DRAY": DrayPrograms.dray])
-            expectEqualTrees("mine", "theirs")
             let kept = TreeSnapshot(scratch.path + "/mine")
+            var theirs = TreeSnapshot(scratch.path + "/theirs")
+            // The store itself is changed by each day, at another moment.
+            theirs.items["."] = kept.items["."]
+            #expect(kept.differences(from: theirs) == [])
             // Seven days are left, and what has not changed between them is there once.
             #expect(kept.items.keys.filter { $0.hasPrefix("day.") && !$0.contains("/") }.count == 7)
             #expect(kept.items["day.30/alpha"]?.linkedTo == "day.24/alpha")
@@ -113,6 +116,7 @@ extension Interop {
 
         /// Dray under the name of rsync mirrors fifty thousand files twice, with changes in between.
         @Test func mirrorOfFiftyThousandFiles() throws {
+            _ = try FileTree(scratch.path + "/src")
             try FileTree.small(scratch.path + "/src/base")
             try FileTree(scratch.path + "/src/base").addMetadata()
             try FileTree(scratch.path + "/bin").symlink("rsync", to: DrayPrograms.dray)

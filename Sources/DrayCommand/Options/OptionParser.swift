@@ -210,7 +210,7 @@ public struct OptionParser {
     private mutating func apply(
         _ match: OptionIndex.Match, _ attached: Bytes?, _ words: inout OptionWords
     ) throws(TransferFailure) -> Scan? {
-        guard let value = attached.map({ words.replacingMarks($0) }) ?? words.value() else {
+        guard let value = attached.map({ words.replacingMark($0) }) ?? words.value() else {
             throw state.wordError(words.current, "missing argument")
         }
         return try apply(match, words.current, value)

@@ -45,8 +45,8 @@ struct OptionWords: Sendable {
         return word
     }
 
-    /// Takes the next word as the value of an option, with every mark in it replaced.
-    mutating func value() -> Bytes? { nextValue().map { replacingMarks($0) } }
+    /// Takes the next word as the value of an option, with the first mark in it replaced.
+    mutating func value() -> Bytes? { nextValue().map { replacingMark($0) } }
 
     /// Letters that wait are options, never values.
     private mutating func nextValue() -> Bytes? {
@@ -59,20 +59,15 @@ struct OptionWords: Sendable {
         }
     }
 
-    /// Puts the next word of the line in the place of each mark, as long as there are words.
-    mutating func replacingMarks(_ value: Bytes) -> Bytes {
-        guard value.contains(UInt8(ascii: "!")) else { return value }
-        var result: Bytes = []
-        var rest = value[...]
-        while !rest.isEmpty {
-            if rest.starts(with: Self.nextWordMark), let word = wordForMark() {
-                result += word
-                rest = rest.dropFirst(Self.nextWordMark.count)
-            } else {
-                result.append(rest.removeFirst())
-            }
+    /// Puts the next word of the line in the place of the mark, if there is one.
+    mutating func replacingMark(_ value: Bytes) -> Bytes {
+        let mark = Self.nextWordMark
+        guard value.contains(mark[0]) else { return value }
+        for start in value.indices where value[start...].starts(with: mark) {
+            guard let word = wordForMark() else { return value }
+            return value[..<start] + word + value[(start + mark.count)...]
         }
-        return result
+        return value
     }
 
     /// The value that the alias was given, else the next word behind it.

@@ -303,7 +303,7 @@ extension Receiver {
             if !stored { return .failed(ndx) }
             if options.delayUpdates && destination.localName == nil && !target.isInPlace {
                 delayed.append(ndx)
-                return .failed(-1)
+                return .delayed
             }
             return .success(ndx)
         }

@@ -299,22 +299,21 @@ final class Receiver {
         guard let directory = destination.partialDirectory else { return }
         for ndx in delayed {
             guard let (list, entry) = lists.entry(ndx) else { continue }
-            renameDelayed(list, entry.pointee, directory)
-            post(.success(ndx))
+            post(.published(ndx, isInPlace: renameDelayed(list, entry.pointee, directory)))
         }
         delayed.removeAll()
     }
 
-    private func renameDelayed(_ list: FileSegment, _ entry: FileEntry, _ partial: Bytes) {
+    private func renameDelayed(_ list: FileSegment, _ entry: FileEntry, _ partial: Bytes) -> Bool {
         let parent = cache.descriptor(entry.directory)
-        guard parent >= 0 else { return }
+        guard parent >= 0 else { return false }
         let place = PartialPlace(root: destination, parent: parent, directory: partial, name: Bytes(list.name(entry)))
-        guard let held = place.open(create: false) else { return }
+        guard let held = place.open(create: false) else { return false }
         defer { held.close() }
         if options.backup,
             Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true) != 0
         {
-            return
+            return false
         }
         let code = FileSystem.rename(
             held.descriptor, otherName.cString(place.name), parent, destination.name(list, entry, name))
@@ -325,5 +324,6 @@ final class Receiver {
                     + session.fullName(partial.appendingComponent(place.name)) + Bytes(")"), code)
         }
         held.removeIfEmpty()
+        return code == 0
     }
 }
