@@ -83,7 +83,8 @@ int dray_spawn(char *const *argv, char *const *envp, int input, int output, pid_
     posix_spawnattr_setsigdefault(&attributes, &ignored);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     error = posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
-    if (!error) error = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+    if (!error && output >= 0) error = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+    if (!error && output < 0) error = posix_spawn_file_actions_addclose(&actions, STDOUT_FILENO);
     if (!error) error = posix_spawnp(pid, argv[0], &actions, &attributes, argv, envp);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,6 +47,11 @@ int dray_try_flock(int fd) { return flock(fd, LOCK_EX | LOCK_NB); }
 int dray_o_tmpfile(void) { return O_TMPFILE; }
 int dray_o_noatime(void) { return O_NOATIME; }
 int dray_o_path(void) { return O_PATH; }
+
+int dray_is_process_directory(int directory) {
+    struct statfs status;
+    return fstatfs(directory, &status) == 0 && status.f_type == PROC_SUPER_MAGIC;
+}
 
 ssize_t dray_getdents64(int fd, void *buffer, size_t count) { return syscall(SYS_getdents64, fd, buffer, count); }
 int dray_fallocate(int fd, int mode, off_t offset, off_t length) { return fallocate(fd, mode, offset, length); }

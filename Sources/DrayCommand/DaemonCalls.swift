@@ -32,7 +32,7 @@ enum DaemonCalls {
         let outcome: DaemonClientHandshake.Outcome
         do throws(TransferFailure) {
             outcome = try DaemonClientHandshake.run(
-                try request(command, remote, vector, paths, overShell: overShell), over: channel
+                try request(command, remote, vector, paths, overShell: overShell, sink), over: channel
             ) { line in sink.handle(.message(.info, line)) }
         } catch {
             channel.cancel()
@@ -52,7 +52,8 @@ enum DaemonCalls {
     }
 
     private static func request(
-        _ command: ParsedCommand, _ remote: RemoteOperand, _ vector: ServerArguments, _ paths: [Bytes], overShell: Bool
+        _ command: ParsedCommand, _ remote: RemoteOperand, _ vector: ServerArguments, _ paths: [Bytes], overShell: Bool,
+        _ sink: TerminalSink
     ) throws(TransferFailure) -> DaemonClientHandshake.Request {
         var request = DaemonClientHandshake.Request()
         request.host = remote.host
@@ -61,7 +62,9 @@ enum DaemonCalls {
         request.path = remote.path
         // Paths and the `.` before them are the handshake's to send.
         request.arguments = Self.options(of: vector.visible)
-        request.showsArguments = command.options.debug[.cmd] >= 1
+        if command.options.debug[.cmd] >= 1 {
+            request.showArguments = { line in sink.handle(.message(.notice, line)) }
+        }
         if let secluded = vector.secluded { request.secludedArguments = Self.options(of: secluded) }
         request.paths = paths
         if request.secludedArguments != nil, let conversion = try RsyncCommand.conversion(command) {

@@ -9,6 +9,7 @@ import Glibc
 /// Runs `rsync-client`: rsync's grammar plus Dray's options; broken transfers are repeated.
 public func rsyncClientMain(_ arguments: [Bytes]) -> Int32 {
     ignoreSIGPIPE()
+    StandardDescriptors.occupy()
     let lastError = Monitor(Bytes())
     var command = RsyncCommand(withClientExtensions: true)
     command.onLastError = { text in lastError.withLock { $0 = text } }

@@ -15,6 +15,7 @@ import Glibc
 /// Under the name `rsync` the screen is rsync's; under Dray's own name `--info=progress2` draws a bar on a terminal.
 public func rsyncMain(_ arguments: [Bytes]) -> Int32 {
     ignoreSIGPIPE()
+    StandardDescriptors.occupy()
     var command = RsyncCommand(withClientExtensions: false)
     command.barForTotal = programName() == Bytes("dray")
     return command.run(arguments).rawValue
@@ -46,7 +47,7 @@ struct RsyncCommand {
     /// Called when another attempt would fail in the same way.
     var onPermanentFailure: () -> Void = {}
     /// Rules from standard input, which both halves of a local copy need.
-    private let standardInput = StandardInputTexts()
+    let standardInput = StandardInputTexts()
 
     init(withClientExtensions: Bool) { self.withClientExtensions = withClientExtensions }
 
@@ -58,19 +59,19 @@ struct RsyncCommand {
         var context = ParseContext()
         context.withClientExtensions = withClientExtensions
         var parser = OptionParser(context)
+        checkRules(of: &parser)
         var role = RoleName.client
         do throws(TransferFailure) {
             switch try parser.parse(arguments) {
             case .text(let text, let toStandardError, let code, let textRole):
-                writeAll(toStandardError ? STDERR_FILENO : STDOUT_FILENO, text)
-                if code != .ok { printFailure(TransferFailure(code), role: textRole) }
-                return code
+                let isWritten = writeAll(toStandardError ? STDERR_FILENO : STDOUT_FILENO, text)
+                if toStandardError && !isWritten { return .messages }
+                return code == .ok ? code : printFailure(TransferFailure(code), role: textRole)
+            case .execute(let words, let lastWord): throw PoptProgram.execute(words, lastWord: lastWord)
             case .run(let command):
                 switch command.mode {
                 case .daemon: return DaemonCalls.serve(arguments)
                 case .client:
-                    // Rules are read before anything is started for them.
-                    _ = try makeFilters(command, command.options, nil)
                     role = Self.clientRole(command)
                     return try runClient(command)
                 case .server:
@@ -79,19 +80,21 @@ struct RsyncCommand {
                 }
             }
         } catch {
-            printFailure(error, role: error.role ?? role)
             if error.isPermanent { onPermanentFailure() }
-            return error.code
+            return printFailure(error, role: error.role ?? role)
         }
     }
 
-    private func printFailure(_ failure: TransferFailure, role: RoleName) {
+    /// Prints why the run ends; the code is another one if that cannot be told.
+    private func printFailure(_ failure: TransferFailure, role: RoleName) -> ExitCode {
         // Nothing is known yet about the charset of the terminal.
-        for line in failure.lines { writeAll(STDERR_FILENO, OutputEscaping.escape(line, .ascii) + [0x0a]) }
-        if failure.quiet { return }
+        for line in failure.lines {
+            if !writeAll(STDERR_FILENO, OutputEscaping.escape(line, .ascii) + [0x0a]) { return .messages }
+        }
+        if failure.quiet { return failure.code }
         let closing = Reporter.errorLine(failure.code, role: role)
-        writeAll(STDERR_FILENO, closing + [0x0a])
         onLastError(closing)
+        return writeAll(STDERR_FILENO, closing + [0x0a]) ? failure.code : .messages
     }
 
     // MARK: - Client
@@ -142,7 +145,8 @@ struct RsyncCommand {
             throw error
         }
         finishClient(code, command, sink)
-        return code
+        // Who cannot be told of an error is to see it by the code.
+        return sink.hasLostMessages ? .messages : code
     }
 
     /// The end of a client that got as far as a transfer (`--debug=exit`).
@@ -188,6 +192,12 @@ struct RsyncCommand {
     private func runLocal(
         _ command: ParsedCommand, _ operands: Operands, _ sink: TerminalSink, _ signals: SignalWatch
     ) throws(TransferFailure) -> ExitCode {
+        if StandardDescriptors.breakPipes {
+            let closed = "rsync: connection unexpectedly closed (0 bytes received so far) [sender]"
+            let other = Reporter.errorLine(.protocolStream, role: .unsplitReceiver)
+            let lines = [StandardDescriptors.brokenPipe(.unsplitReceiver), other, Bytes(text: closed)]
+            throw TransferFailure(.protocolStream, lines: lines, role: .sender)
+        }
         let (near, far) = MemoryChannel.pair()
         let (receiving, serverClient) = try Self.receivingOptions(command)
         var serverOptions = receiving
@@ -213,8 +223,11 @@ struct RsyncCommand {
             let path = operands.destination ?? Bytes(".")
             for line in Self.commandDetails(nil, path, [Bytes("."), path]) { sink.handle(.message(.info, line)) }
         }
+        // As the server's command line would have it.
+        let dash = UInt8(ascii: "-")
+        let destination = operands.destination.map { $0.first == dash ? Bytes("./") + $0 : $0 }
         let code = EngineLocal.run(
-            client: client, server: server, sources: operands.sources, destination: operands.destination)
+            client: client, server: server, sources: operands.sources, destination: destination)
         if command.options.debug[.exit] >= 2 {
             // The other half is no process to be waited for: it has this one's number.
             sink.handle(.message(.info, Bytes(text: "client_run waiting on \(getpid())\n")))
@@ -253,53 +266,6 @@ struct RsyncCommand {
         return (options, client)
     }
 
-    private func runShell(
-        _ command: ParsedCommand, _ operands: Operands, _ sink: TerminalSink, _ signals: SignalWatch
-    ) throws(TransferFailure) -> ExitCode {
-        guard let remote = operands.remote else { return .syntax }
-        let isPush = operands.direction == .push
-        let paths = isPush ? [operands.destination ?? Bytes(".")] : operands.sources
-        let vector = try ServerArguments(command.options, command.client, pushing: isPush, paths: paths)
-        let words = try RemoteShell.arguments(
-            shell: try Self.shellWords(command.client), user: remote.user, host: remote.host,
-            family: command.client.family.transport, rsyncPath: command.client.rsyncPath,
-            serverArguments: vector.visible)
-        if command.options.debug[.cmd] > 1 {
-            for line in Self.commandDetails(remote, paths[0], words) { sink.handle(.message(.notice, line)) }
-        }
-        if command.options.debug[.cmd] > 0 { sink.handle(.message(.notice, Self.commandLine(words))) }
-        let (channel, child) = try RemoteShell.spawn(arguments: words, who: isPush ? .sender : .unsplitReceiver)
-        if let bytes = vector.secludedBytes(try Self.conversion(command)) { try? channel.write(bytes) }
-        let code = try runSession(command, operands, channel, SessionEnvironment(), sink, signals)
-        if isPush && command.options.debug[.exit] >= 2 {
-            sink.handle(.message(.info, Bytes(text: "client_run waiting on \(child.identifier)\n")))
-        }
-        channel.closeWriting()
-        return Self.finalCode(code, child)
-    }
-
-    /// The greater of our code and the remote shell's. A shell whose session has failed gets two seconds to end.
-    static func finalCode(_ code: ExitCode, _ child: ChildProcess) -> ExitCode {
-        let failed: Set<ExitCode> = [.socketIO, .protocolStream, .signal, .timeout]
-        guard failed.contains(code) else {
-            let other = child.wait().exitCode
-            // What we refused is not the remote side's broken stream.
-            if code == .protocolIncompatible && other == .protocolStream { return code }
-            return ExitCode(rawValue: max(code.rawValue, other.rawValue))
-        }
-        let ended = Monitor(false)
-        let patience = code == .timeout || code == .signal ? 0 : 2000
-        let watchdog = RoleThread(stackBytes: 64 * 1024) {
-            if ended.wait(milliseconds: patience, until: { $0 ? () : nil }) == nil { child.signal(SIGUSR1) }
-        }
-        let status = child.wait()
-        ended.notifying { $0 = true }
-        watchdog?.join()
-        // A shell that we ended has nothing to say.
-        guard case .exited(let own) = status else { return code }
-        return ExitCode(rawValue: max(code.rawValue, own))
-    }
-
     /// Runs the client's side on a connection whose server was started (and, for a daemon, greeted).
     func runSession(
         _ command: ParsedCommand, _ operands: Operands, _ channel: any ByteChannel, _ environment: SessionEnvironment,
@@ -307,6 +273,7 @@ struct RsyncCommand {
     ) throws(TransferFailure) -> ExitCode {
         var surroundings = try makeEnvironment(command)
         surroundings.handshakeVersion = environment.handshakeVersion
+        surroundings.shellExit = environment.shellExit
         surroundings.isDaemonSocket = environment.isDaemonSocket
         let session = Session(
             options: command.options, channel: limited(channel, command),
@@ -322,33 +289,13 @@ struct RsyncCommand {
         return RateLimitedChannel(channel, kibibytesPerSecond: command.options.bandwidthLimit)
     }
 
-    static func shellWords(_ client: ClientOptions) throws(TransferFailure) -> [Bytes] {
-        try RemoteShell.split(client.rsh ?? environmentValue("RSYNC_RSH") ?? Bytes("ssh"))
-    }
-
-    private static func commandDetails(_ remote: RemoteOperand?, _ path: Bytes, _ words: [Bytes]) -> [Bytes] {
-        let null = Bytes("<NULL>")
-        let user = remote?.user ?? null
-        let place =
-            Bytes("cmd=<NULL> machine=") + (remote?.host ?? null) + Bytes(" user=") + user + Bytes(" path=") + path + [
-                0x0a
-            ]
-        var list = Bytes()
-        for (index, word) in words.enumerated() { list += Bytes(text: "cmd[\(index)]=") + word + [0x20] }
-        return [place, list + [0x0a]]
-    }
-
-    private static func commandLine(_ words: [Bytes]) -> Bytes {
-        var line = Bytes("opening connection using: ")
-        for word in words {
-            line += word.contains(0x20) ? Bytes("\"") + word + Bytes("\" ") : word + Bytes(" ")
-        }
-        return line + Bytes(text: " (\(words.count) args)\n")
-    }
-
     // MARK: - Server
 
     private func runServer(_ parsed: ParsedCommand, _ parser: inout OptionParser) throws(TransferFailure) -> ExitCode {
+        if StandardDescriptors.breakPipes {
+            let role: RoleName = parsed.options.amSender ? .sender : .unsplitReceiver
+            throw TransferFailure(.protocolStream, lines: [StandardDescriptors.brokenPipe(role)], role: role)
+        }
         let channel = PipeChannel.standardStreams()
         var command = parsed
         if parsed.awaitsSecludedArguments {
@@ -359,6 +306,7 @@ struct RsyncCommand {
             guard case .run(let complete) = try parser.parseSecluded(words) else { return .syntax }
             command = complete
             command.options.secludedArguments = true
+            command.operands = SecludedArguments.cleaned(command.operands)
             if command.options.amSender { command.operands = SecludedArguments.expanded(command.operands) }
         }
         let options = command.options
@@ -383,7 +331,7 @@ struct RsyncCommand {
         let code = EngineServer.run(session, paths: paths)
         channel.closeWriting()
         terminal.finish()
-        return code
+        return terminal.hasLostMessages ? .messages : code
     }
 
     // MARK: - Surroundings of a session
@@ -405,58 +353,6 @@ struct RsyncCommand {
             environment.filesFromForPeer = try FilesFromList.read(path)
         }
         return environment
-    }
-
-    /// Adds filter options in the order they were typed.
-    static func add(_ options: [FilterOption], to list: FilterList) throws(TransferFailure) {
-        // Files that are named before `-0` are read by lines; those met on the way as it is in the end.
-        let isNulSeparated = list.settings.nulSeparated
-        list.settings.nulSeparated = false
-        defer { list.settings.nulSeparated = isNulSeparated }
-        for option in options {
-            switch option {
-            case .fromZero(let isOn): list.settings.nulSeparated = isOn
-            case .filter(let rule): try list.addFilter(rule)
-            case .exclude(let pattern): try list.addExclude(pattern)
-            case .include(let pattern): try list.addInclude(pattern)
-            case .excludeFrom(let file): try list.addExcludeFrom(file)
-            case .includeFrom(let file): try list.addIncludeFrom(file)
-            case .perDirectory: try list.addFilterShortcut()
-            case .cvsExclude: break
-            }
-        }
-    }
-
-    func makeFilters(
-        _ command: ParsedCommand, _ options: TransferOptions, _ sink: TerminalSink?
-    ) throws(TransferFailure) -> FilterList {
-        var settings = FilterList.Settings()
-        settings.side = options.amSender ? .sender : .receiver
-        settings.amServer = options.amServer
-        settings.isLocal = options.isLocal
-        settings.deleteExcluded = options.deleteExcluded
-        settings.nulSeparated = options.fromZero
-        settings.home = environmentValue("HOME")
-        settings.cvsIgnore = environmentValue("CVSIGNORE")
-        if let text = getcwd(nil, 0) {
-            settings.workingDirectory = Bytes(UnsafeRawBufferPointer(start: text, count: strlen(text)))
-            free(text)
-        }
-        let files = FilterFiles(
-            trusting: options.insecureLinks, confineRoot: options.confinement,
-            amServer: options.amServer && !options.isLocal, standardInput: standardInput)
-        let list = FilterList(settings: settings, reader: files)
-        list.onNotice = { line in sink?.handle(.message(.error, line + [0x0a])) }
-        try Self.add(command.client.filters, to: list)
-        if options.backup && options.backupDirectory == nil && options.deletes && !options.deleteExcluded
-            && (!options.amServer || options.isLocal)
-        {
-            try list.addBackupProtection(suffix: options.backupSuffix)
-            if options.debug[.filter] >= 2 {
-                sink?.handle(.message(.info, Bytes("[client] add_rule(-r *") + options.backupSuffix + Bytes(")\n")))
-            }
-        }
-        return list
     }
 }
 

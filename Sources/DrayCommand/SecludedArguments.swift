@@ -42,6 +42,36 @@ enum SecludedArguments {
         return count == 1 ? byte : nil
     }
 
+    /// Takes `NAME/..` out of the paths (all words but the first) by text alone: no such directory has to be there.
+    static func cleaned(_ operands: [Bytes]) -> [Bytes] {
+        guard let first = operands.first else { return [] }
+        return [first] + operands.dropFirst().map(cleaned)
+    }
+
+    private static func cleaned(_ path: Bytes) -> Bytes {
+        let slash = UInt8(ascii: "/")
+        let (dot, dots) = (Bytes("."), Bytes(".."))
+        let isAbsolute = path.first == slash
+        var parts: [Bytes] = []
+        var isUp = false
+        for part in path.fields(separatedBy: { $0 == slash }) {
+            isUp = part == dots
+            if !isUp {
+                parts.append(part)
+            } else if let last = parts.last, last != dots, last != dot {
+                parts.removeLast()
+            } else if !isAbsolute || !parts.isEmpty {
+                parts.append(part)
+            }
+        }
+        // Without a way up nothing changes, not even superfluous slashes.
+        guard parts.count < path.fields(separatedBy: { $0 == slash }).count else { return path }
+        let joined = (isAbsolute ? [slash] : []) + Bytes(parts.joined(separator: [slash]))
+        // What ended in a way up, or in a slash, means a directory's content.
+        guard isUp || path.last == slash else { return joined }
+        return parts.isEmpty ? (isAbsolute ? [slash] : Bytes("./")) : joined + [slash]
+    }
+
     /// Expands wildcards in the sources (all words but the first), as a shell would have done.
     static func expanded(_ operands: [Bytes]) -> [Bytes] {
         guard let first = operands.first else { return [] }

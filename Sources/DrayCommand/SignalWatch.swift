@@ -6,7 +6,7 @@ import DrayCore
 import DrayEngine
 import Glibc
 
-/// Turns INT, TERM and HUP into a controlled end.
+/// Turns INT, TERM, HUP and USR1 into a controlled end.
 final class SignalWatch: Sendable {
     private struct State {
         var session: Session?
@@ -24,10 +24,13 @@ final class SignalWatch: Sendable {
 
     func attach(_ session: Session) { Self.state.withLock { $0.session = session } }
 
+    /// Ends the session, if there is one, as a signal would.
+    static func interrupt(_ code: ExitCode) { state.withLock { $0.session }?.interrupt(code) }
+
     private static var signals: sigset_t {
         var set = sigset_t()
         sigemptyset(&set)
-        for signal in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, signal) }
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] { sigaddset(&set, signal) }
         return set
     }
 
@@ -40,11 +43,13 @@ final class SignalWatch: Sendable {
                 defer { state.received = true }
                 return (state.session, !state.received)
             }
+            // A client ends its remote shell by this one.
+            let code = number == SIGUSR1 ? ExitCode.userSignal1 : .signal
             guard let session, isFirst else {
-                writeAll(STDERR_FILENO, Reporter.errorLine(.signal, role: .client) + [0x0a])
-                _exit(ExitCode.signal.rawValue)
+                writeAll(STDERR_FILENO, Reporter.errorLine(code, role: .client) + [0x0a])
+                _exit(code.rawValue)
             }
-            session.interrupt(.signal)
+            session.interrupt(code)
         }
     }
 }

@@ -41,6 +41,10 @@ public enum EngineServer {
     ///   the destination when receiving.
     public static func run(_ session: Session, paths: [Bytes]) -> ExitCode {
         SideRun(session).run { run throws(TransferFailure) in
+            // rsync has said nothing yet when it finds this.
+            if session.options.amSender && !session.options.amDaemon && session.options.filesFrom == nil {
+                for path in paths where session.options.relative { try SourceWalk.checkRelative(path) }
+            }
             try session.exchangeVersions()
             try session.negotiate()
             if let failure = run.moduleRefusal() { throw failure }
@@ -167,12 +171,16 @@ final class SideRun {
             failure.code = code
         }
         if failure.role == nil { failure.role = role }
+        let ownCode = failure.code
+        if let shellExit = session.environment.shellExit { failure.code = shellExit(failure.code) }
         // Both halves of a local copy refuse the same options: it is said once.
         let isSaidElsewhere =
             failure.code == .protocolIncompatible && session.options.isLocal && session.options.amServer
             && !session.writer.isFramed
         if !isSaidElsewhere { session.reporter.failure(failure, role: role) }
-        announce(failure)
+        var ownFailure = failure
+        ownFailure.code = ownCode
+        announce(ownFailure)
         if let receiverThread {
             // The peer answers or closes; afterwards nothing may hold the reader back.
             session.channel.cancel()

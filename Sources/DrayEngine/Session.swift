@@ -40,6 +40,8 @@ public struct SessionEnvironment: Sendable {
     public var filesFrom: [Bytes]?
     /// Content of a `--files-from` list that the receiving side has and the sender needs.
     public var filesFromForPeer: Bytes?
+    /// What a failure's code becomes by the end of the program that is the connection, before it is told.
+    public var shellExit: (@Sendable (ExitCode) -> ExitCode)?
 
     public init() {}
 }
@@ -215,6 +217,7 @@ public final class Session: @unchecked Sendable {
         // A server is told its own set alone; the halves of a local copy know both.
         let own = options.amServer ? parts[parts.count - 1] : parts[0]
         let conversion = try CharacterConversion(local: environment.charset ?? Bytes(own))
+        if !options.amDaemon { debug(.iconv, words: "[\(role.rawValue)] charset: \(conversion.localName)") }
         self.conversion = conversion
         reporter.convert(with: conversion)
     }

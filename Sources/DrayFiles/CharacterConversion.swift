@@ -18,11 +18,14 @@ public final class CharacterConversion: @unchecked Sendable {
     private let toWireDescriptor: iconv_t
     private let fromWireDescriptor: iconv_t
     private static let wire = "UTF-8"
+    /// The local character set.
+    public let localName: String
 
     /// - Parameter local: name of the local character set; empty or `.` is that of the locale.
     /// - Throws: exit 4 when the system does not know it.
     public init(local: Bytes) throws(TransferFailure) {
         let name = local.isEmpty || local == Bytes(".") ? Self.localeSet() : local.displayText
+        localName = name
         toWireDescriptor = try Self.open(to: Self.wire, from: name)
         do throws(TransferFailure) { fromWireDescriptor = try Self.open(to: name, from: Self.wire) } catch {
             iconv_close(toWireDescriptor)

@@ -65,6 +65,15 @@ public enum OperatorFile {
             let type = status.st_mode & S_IFMT
             if type == S_IFLNK {
                 links += 1
+                // Open files of the kernel's own making (`<(…)` of a shell) have no path to go on with.
+                if dray_is_process_directory(directory) != 0 {
+                    let how = pending.isEmpty ? flags | O_CLOEXEC : dray_o_path() | O_DIRECTORY | O_CLOEXEC
+                    let opened = result(component.withCString { dray_openat(directory, $0, how, mode) })
+                    if opened < 0 || pending.isEmpty { return opened }
+                    close(directory)
+                    directory = opened
+                    continue
+                }
                 guard status.st_uid == 0 || status.st_uid == geteuid(), links <= mostLinks else { return -ELOOP }
                 guard let target = readLink(directory, component) else { return -errno }
                 if target.isEmpty { return -ELOOP }

@@ -90,10 +90,12 @@ public enum RemoteShell {
 
     /// Starts a program found along PATH, connected by pipes; its standard error is ours.
     ///
-    /// - Parameter environment: `NAME=VALUE` entries that replace those of this process.
+    /// - Parameters:
+    ///   - environment: `NAME=VALUE` entries that replace those of this process.
+    ///   - withoutOutput: the program gets no standard output.
     /// - Throws: exit 14, `Failed to exec …`.
     public static func spawn(
-        arguments: [Bytes], environment: [Bytes] = [], who: RoleName = .client
+        arguments: [Bytes], environment: [Bytes] = [], who: RoleName = .client, withoutOutput: Bool = false
     ) throws(TransferFailure) -> (channel: PipeChannel, child: ChildProcess) {
         var toChild: [Int32] = [-1, -1]
         var fromChild: [Int32] = [-1, -1]
@@ -103,7 +105,7 @@ public enum RemoteShell {
             for descriptor in toChild { close(descriptor) }
             throw systemFailure("pipe", code, who)
         }
-        let result = start(arguments, environment, input: toChild[0], output: fromChild[1])
+        let result = start(arguments, environment, input: toChild[0], output: withoutOutput ? -1 : fromChild[1])
         close(toChild[0])
         close(fromChild[1])
         switch result {
@@ -251,6 +253,20 @@ public final class ChildProcess: @unchecked Sendable {
             }
             known = result
             return result
+        }
+    }
+
+    /// Waits for the end for a while; nil if the program still runs.
+    public func wait(milliseconds: Int) -> Status? {
+        var left = milliseconds
+        while true {
+            var info = siginfo_t()
+            let code = retrying { waitid(P_PID, id_t(identifier), &info, WEXITED | WNOWAIT | WNOHANG) }
+            // Safe: the member is set by waitid, to 0 while the program runs.
+            if code != 0 || info.si_signo != 0 { return wait() }
+            if left <= 0 { return nil }
+            usleep(2_000)
+            left -= 2
         }
     }
 

@@ -33,6 +33,9 @@ final class DifferentialRunner {
     private let scratch: ScratchDirectory
     private var references: [Outcome] = []
 
+    /// Exit codes of rsync against itself so far.
+    var referenceCodes: [Int32] { references.map(\.result.exitCode) }
+
     private var work: String { scratch.path + "/w" }
     private var programs: String { scratch.path + "/programs" }
 

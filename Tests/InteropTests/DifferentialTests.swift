@@ -12,7 +12,8 @@ extension Interop {
             let all =
                 given ?? ownTable ?? DifferentialLine.operands + DifferentialLine.output + DifferentialLine.disk
                 + DifferentialLine.filters + DifferentialLine.failures + DifferentialLine.optionEffects
-                + DifferentialLine.logs + (Interop.isFull ? DifferentialLine.paths : thirdOf(DifferentialLine.paths))
+                + DifferentialLine.logs + DifferentialLine.start
+                + (Interop.isFull ? DifferentialLine.paths : thirdOf(DifferentialLine.paths))
             guard let text = getenv("DRAY_LINES").map({ String(cString: $0) }) else { return all }
             return all.filter { $0.description.contains(text) }
         }()
@@ -33,13 +34,14 @@ extension Interop {
             lines.enumerated().filter { $0.offset % 3 == 0 }.map(\.element)
         }
 
-        /// `DRAY_LINES_TABLE=failures`, `logs`, `options` or `paths` runs one table, whole.
+        /// `DRAY_LINES_TABLE=failures`, `logs`, `options`, `start` or `paths` runs one table, whole.
         private static let ownTable: [DifferentialLine]? = {
             switch getenv("DRAY_LINES_TABLE").map({ String(cString: $0) }) {
             case "failures": DifferentialLine.failures
             case "logs": DifferentialLine.logs
             case "options": DifferentialLine.optionEffects
             case "paths": DifferentialLine.paths
+            case "start": DifferentialLine.start
             default: nil
             }
         }()

@@ -21,6 +21,8 @@ int dray_try_flock(int fd);
 int dray_o_tmpfile(void);
 int dray_o_noatime(void);
 int dray_o_path(void);
+/* 1 for a directory of /proc, whose links are the kernel's own. */
+int dray_is_process_directory(int directory);
 
 ssize_t dray_getdents64(int fd, void *_Nonnull buffer, size_t count);
 int dray_fallocate(int fd, int mode, off_t offset, off_t length);

@@ -27,8 +27,8 @@ int dray_numeric_address(
     const struct sockaddr_storage *_Nonnull address, socklen_t length, char *_Nonnull text, size_t capacity,
     uint16_t *_Nonnull port);
 
-/* Starts a program found along PATH with the given standard input and output and the caller's standard error; signal
-   mask and ignored signals are reset. Returns 0 or an errno value. */
+/* Starts a program found along PATH with the given standard input and output (-1: none) and the caller's standard
+   error; signal mask and ignored signals are reset. Returns 0 or an errno value. */
 int dray_spawn(
     char *_Nullable const *_Nonnull argv, char *_Nullable const *_Nonnull envp, int input, int output,
     pid_t *_Nonnull pid);

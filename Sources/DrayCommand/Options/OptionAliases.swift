@@ -5,10 +5,14 @@
 import DrayCore
 import Glibc
 
-/// Aliases of `/etc/popt`, `/etc/popt.d` and `~/.popt`: lines `rsync alias NAME WORD…`; the last one of a name counts.
+/// Lines of `/etc/popt`, `/etc/popt.d` and `~/.popt`: `rsync alias NAME WORD…` puts words in place of an option,
+/// `rsync exec NAME PROGRAM WORD…` runs another program; the last one of a name counts.
 struct OptionAliases: Sendable {
     /// Words by spelling: `--name` or `-x`.
     private var expansions: [Bytes: [Bytes]] = [:]
+    private var programs: [Bytes: [Bytes]] = [:]
+
+    var isEmpty: Bool { expansions.isEmpty && programs.isEmpty }
 
     init() {}
 
@@ -51,7 +55,8 @@ struct OptionAliases: Sendable {
 
     private mutating func add(_ text: Bytes) {
         var line: Bytes = []
-        for part in text.split(separator: 0x0a, omittingEmptySubsequences: false) {
+        // What no newline ends is no line.
+        for part in text.split(separator: 0x0a, omittingEmptySubsequences: false).dropLast() {
             // A backslash continues the line.
             if part.last == UInt8(ascii: "\\") {
                 line += part.dropLast()
@@ -60,16 +65,26 @@ struct OptionAliases: Sendable {
             addLine(line + part)
             line = []
         }
-        addLine(line)
     }
 
     private mutating func addLine(_ line: Bytes) {
         guard line.first(where: { !$0.isASCIISpace }) != UInt8(ascii: "#") else { return }
         let words = Self.split(line)
-        guard words.count > 3, words[0] == Bytes("rsync"), words[1] == Bytes("alias") else { return }
-        // A daemon and a server are always what they are.
-        if words[2] == Bytes("--daemon") || words[2] == Bytes("--server") { return }
-        expansions[words[2]] = Array(words[3...])
+        // The first word is a pattern for names of programs.
+        guard words.count > 3, words[0].withCString({ fnmatch($0, "rsync", 0) }) == 0 else { return }
+        let name = words[2]
+        guard name.first == UInt8(ascii: "-") else { return }
+        // Descriptions for a list of options, which rsync does not print.
+        let rest = words[3...].filter { !$0.hasPrefix(Bytes("--POPTdesc=")) && !$0.hasPrefix(Bytes("--POPTargs=")) }
+        if rest.isEmpty { return }
+        switch words[1] {
+        case Bytes("alias"):
+            // A daemon and a server are always what they are.
+            if name != Bytes("--daemon") && name != Bytes("--server") { expansions[name] = rest }
+        case Bytes("exec"):
+            if name != Bytes("--daemon") { programs[name] = rest }
+        default: break
+        }
     }
 
     /// Words of a line: quotes of both kinds join, a backslash protects the next byte.
@@ -102,43 +117,7 @@ struct OptionAliases: Sendable {
     }
 
     subscript(name: Bytes) -> [Bytes]? { expansions[name] }
-}
 
-/// The words still to be read: those of the command line, and on top of them those of aliases.
-struct OptionWords: Sendable {
-    private struct Frame: Sendable {
-        var words: ArraySlice<Bytes>
-        /// The alias that stands for these words.
-        var alias: Bytes?
-    }
-    /// Aliases inside of aliases.
-    private static let mostFrames = 10
-    private var frames: [Frame]
-
-    init(_ words: [Bytes]) { frames = [Frame(words: words[...])] }
-
-    /// Takes the next word.
-    mutating func next() -> Bytes? {
-        while let top = frames.last {
-            if let word = top.words.first {
-                frames[frames.count - 1].words.removeFirst()
-                return word
-            }
-            if frames.count == 1 { return nil }
-            frames.removeLast()
-        }
-        return nil
-    }
-
-    /// Puts the words of an alias on top.
-    ///
-    /// - Parameter rest: letters of a bundle that follow the alias.
-    /// - Returns: false if the name stands in its own alias and so means the option; nil if too many are nested.
-    mutating func push(_ alias: Bytes, _ words: [Bytes], rest: Bytes) -> Bool? {
-        if frames.last?.alias == alias { return false }
-        if frames.count >= Self.mostFrames { return nil }
-        if !rest.isEmpty { frames[frames.count - 1].words.insert(Bytes("-") + rest, at: frames.last!.words.startIndex) }
-        frames.append(Frame(words: words[...], alias: alias))
-        return true
-    }
+    /// The program that stands in place of an option, and its own words.
+    func program(_ name: Bytes) -> [Bytes]? { programs[name] }
 }

@@ -13,12 +13,17 @@ public func environmentValue(_ name: String) -> Bytes? {
 }
 
 /// Parses command lines of client, server and daemon.
-public struct OptionParser: Sendable {
+public struct OptionParser {
     private let context: ParseContext
     private let index: OptionIndex
     private var state: OptionState
     private var operands: [Bytes] = []
     private var aliases = OptionAliases()
+    /// A program that runs in our place, with its own words, and the options for it in their long form.
+    private var program: [Bytes]?
+    private var passedOptions: [Bytes] = []
+    /// Told of each rule as it is read, so that the errors of a line come in its order.
+    var onFilter: ((FilterOption, TransferOptions) throws(TransferFailure) -> Void)?
 
     public init(_ context: ParseContext = ParseContext()) {
         self.context = context
@@ -39,16 +44,26 @@ public struct OptionParser: Sendable {
     /// Parses the words; a server with secluded arguments calls `continue` afterwards on the same parser.
     public mutating func parse(_ words: [Bytes]) throws(TransferFailure) -> ParseResult {
         if words.isEmpty { return .text(HelpText.usage, toStandardError: true, .syntax) }
-        if words.contains(Bytes("--daemon")) && !context.fromNetwork {
-            return try DaemonOptionParser.parse(words, environment: context.environment)
-        }
+        if !context.fromNetwork { aliases = OptionAliases.load(context.environment) }
         state.client.words = words
-        switch try scan(words) {
-        case .finished: break
+        var outcome = try scan(words)
+        if case .serverMode = outcome {
+            // No alias reaches a server: its line is read once more without them.
+            aliases = OptionAliases()
+            state = OptionState(context: context)
+            operands = []
+            program = nil
+            state.client.words = words
+            state.options.amServer = true
+            outcome = try scan(words)
+        }
+        switch outcome {
+        case .finished, .serverMode: break
         case .text(let text): return .text(Bytes(text: text), toStandardError: false, .ok)
         case .usageError: return .text(HelpText.usage, toStandardError: true, .syntax)
         case .daemonMode: return try DaemonOptionParser.parse(words, environment: context.environment)
         }
+        if let program { return .execute(program + passedOptions + operands, lastWord: words.last ?? []) }
         if state.versionCount > 0 {
             let text = state.versionCount > 1 ? VersionText.json : VersionText.plain
             return .text(text, toStandardError: false, .ok)
@@ -92,14 +107,12 @@ public struct OptionParser: Sendable {
 
     // MARK: - Words
 
-    private enum Scan { case finished, usageError, daemonMode, text(String) }
+    private enum Scan { case finished, usageError, daemonMode, serverMode, text(String) }
 
     private mutating func scan(_ words: [Bytes]) throws(TransferFailure) -> Scan {
         let namesEndOptions =
             context.environment("POSIXLY_CORRECT") != nil || context.environment("POSIX_ME_HARDER") != nil
         let dash = UInt8(ascii: "-")
-        let readsAliases = !context.fromNetwork && !state.options.amServer && words.first != Bytes("--server")
-        if readsAliases { aliases = OptionAliases.load(context.environment) }
         var words = OptionWords(words)
         var optionsEnded = false
         while let word = words.next() {
@@ -118,15 +131,23 @@ public struct OptionParser: Sendable {
         return .finished
     }
 
-    /// Puts what `name` is an alias for in its place; false if it is none.
-    private func expand(
-        _ name: Bytes, _ more: [Bytes], rest: Bytes, _ word: Bytes, _ words: inout OptionWords
-    ) throws(TransferFailure) -> Bool {
-        guard let expansion = aliases[name] else { return false }
-        guard let isExpanded = words.push(name, expansion + more, rest: rest) else {
-            throw state.wordError(word, "aliases nested too deeply")
+    private enum Expansion { case none, words, program }
+
+    /// Puts what `name` is an alias for in its place, or notes the program that it stands for.
+    private mutating func expand(
+        _ name: Bytes, value: Bytes?, rest: Bytes, _ words: inout OptionWords
+    ) throws(TransferFailure) -> Expansion {
+        if aliases.isEmpty { return .none }
+        if let expansion = aliases[name] {
+            guard let isExpanded = words.push(name, expansion, value: value, rest: rest) else {
+                throw state.wordError(words.current, "aliases nested too deeply")
+            }
+            if isExpanded { return .words }
         }
-        return isExpanded
+        guard value == nil, let call = aliases.program(name) else { return .none }
+        // The first program counts; the others are options to it.
+        if program == nil { program = call } else { passedOptions.append(name) }
+        return .program
     }
 
     /// Options that concern the screen of a client only.
@@ -136,46 +157,63 @@ public struct OptionParser: Sendable {
         let equals = word.firstIndex(of: UInt8(ascii: "="))
         let name = String(decoding: word[2..<(equals ?? word.count)], as: UTF8.self)
         let attached = equals.map { Bytes(word[($0 + 1)...]) }
-        let more = attached.map { [$0] } ?? []
-        if try expand(Bytes(word[..<(equals ?? word.count)]), more, rest: [], word, &words) { return nil }
+        let spelling = Bytes(word[..<(equals ?? word.count)])
+        if try expand(spelling, value: attached, rest: [], &words) != .none { return nil }
         let isServing = state.options.amServer || context.fromNetwork
         if let attached, name == "progress", attached == Bytes("bar"), !isServing {
-            return try apply(index.long("progress-bar")!, word, nil)
+            return try apply(index.long("progress-bar")!, words.current, nil)
         }
         // What clients send for --qsort is no option of the user.
         let isForServers = name == "use-qsort" && !state.options.amServer
         guard let match = index.long(name), !isForServers, !(isServing && Self.own.contains(match.row.id)) else {
-            throw state.wordError(word, "unknown option")
+            throw state.wordError(words.current, "unknown option")
         }
         if match.isNegation || match.row.argument == .none {
-            if attached != nil { throw state.wordError(word, "option does not take an argument") }
-            return try apply(match, word, nil)
+            if attached != nil {
+                // In its own grammar the daemon complains of it.
+                if match.row.id == .daemon && !context.fromNetwork { return .daemonMode }
+                throw state.wordError(words.current, "option does not take an argument")
+            }
+            return try apply(match, words.current, nil)
         }
-        if let attached { return try apply(match, word, attached) }
-        guard let value = words.next() else { throw state.wordError(word, "missing argument") }
-        return try apply(match, value, value)
+        return try apply(match, attached, &words)
     }
 
     private mutating func shortOptions(_ word: Bytes, _ words: inout OptionWords) throws(TransferFailure) -> Scan? {
+        let equals = UInt8(ascii: "=")
         var offset = 1
         while offset < word.count {
             let letter = word[offset]
             offset += 1
-            if try expand([UInt8(ascii: "-"), letter], [], rest: Bytes(word[offset...]), word, &words) { return nil }
-            guard let row = index.short(letter) else { throw state.wordError(word, "unknown option") }
+            switch try expand([UInt8(ascii: "-"), letter], value: nil, rest: Bytes(word[offset...]), &words) {
+            case .words: return nil
+            case .program: continue
+            case .none: break
+            }
+            guard let row = index.short(letter) else { throw state.wordError(words.current, "unknown option") }
             let match = OptionIndex.Match(row: row, isNegation: false, name: row.names.first ?? "")
             if row.argument == .none {
-                if let outcome = try apply(match, word, nil) { return outcome }
+                if offset < word.count && word[offset] == equals {
+                    throw state.wordError(words.current, "option does not take an argument")
+                }
+                if let outcome = try apply(match, words.current, nil) { return outcome }
                 continue
             }
-            if offset < word.count {
-                if word[offset] == UInt8(ascii: "=") { offset += 1 }
-                return try apply(match, word, Bytes(word[offset...]))
-            }
-            guard let value = words.next() else { throw state.wordError(word, "missing argument") }
-            return try apply(match, value, value)
+            if offset == word.count { return try apply(match, nil, &words) }
+            if word[offset] == equals { offset += 1 }
+            return try apply(match, Bytes(word[offset...]), &words)
         }
         return nil
+    }
+
+    /// Applies an option that takes a value: the one in its word, else the next word.
+    private mutating func apply(
+        _ match: OptionIndex.Match, _ attached: Bytes?, _ words: inout OptionWords
+    ) throws(TransferFailure) -> Scan? {
+        guard let value = attached.map({ words.replacingMark($0) }) ?? words.value() else {
+            throw state.wordError(words.current, "missing argument")
+        }
+        return try apply(match, words.current, value)
     }
 
     /// Applies one option; `word` is what an error names.
@@ -185,6 +223,11 @@ public struct OptionParser: Sendable {
         let row = match.row
         if !match.isNegation, let isRefused = context.isRefused, isRefused(row.names, row.short) {
             throw state.complaint("The server is configured to refuse " + row.description(as: match.name))
+        }
+        if !aliases.isEmpty {
+            let letter = row.short.map { [UInt8(ascii: "-"), $0] } ?? []
+            passedOptions.append(match.name.isEmpty ? letter : Bytes(text: "--" + match.name))
+            if let value { passedOptions.append(value) }
         }
         var number: Int32 = 0
         if !match.isNegation, row.argument == .integer, let value {
@@ -200,14 +243,23 @@ public struct OptionParser: Sendable {
         case .daemon, .config, .dparam, .detach:
             if context.fromNetwork { throw TransferFailure(.syntax, "Attempt to hack rsync thwarted!") }
             return .daemonMode
+        case .server where !aliases.isEmpty: return .serverMode
         case .sender where !state.options.amServer: return .usageError
-        case .info where value.map { state.isHelp($0) } == true:
-            return .text(WordLevels<InfoLevels.Flag>.helpText)
-        case .debug where value.map { state.isHelp($0) } == true:
-            return .text(WordLevels<DebugLevels.Flag>.helpText)
+        case .info:
+            if try !state.info.parse(value ?? [], ignoresUnknown: state.options.amServer) {
+                return .text(WordLevels<InfoLevels.Flag>.helpText)
+            }
+        case .debug:
+            if try !state.debug.parse(value ?? [], ignoresUnknown: state.options.amServer) {
+                return .text(WordLevels<DebugLevels.Flag>.helpText)
+            }
         default: break
         }
+        let ruleCount = state.client.filters.count
         try state.apply(row, isOn: !match.isNegation, value: value ?? [], number: number)
+        if let onFilter {
+            for rule in state.client.filters[ruleCount...] { try onFilter(rule, state.options) }
+        }
         return nil
     }
 }

@@ -9,18 +9,22 @@ import Glibc
 extension OptionState {
     /// Checks and resolves everything that was typed.
     mutating func finish(operands: [Bytes]) throws(TransferFailure) -> ParsedCommand {
-        try resolveArguments()
         if client.oldDirs {
             recursion = max(recursion, 2)
             client.filters.append(.filter(Bytes("- /*/*")))
         }
+        // In the order in which rsync finds fault with a line.
         try resolveAllocation()
+        try resolveArguments()
+        try resolveAlgorithms()
+        try resolveBuffering()
         try checkConflicts()
         try resolveFilesFrom(operands)
         try resolveDeletion(operands)
+        try checkConfinement()
         try resolveBackup()
         try resolvePartial()
-        try resolveAlgorithms()
+        try checkFilesFrom()
         resolveBatch()
         resolveLevels()
         resolveFormats()
@@ -51,7 +55,8 @@ extension OptionState {
             secluded = false
         }
         if secluded == nil, let text = context.environment("RSYNC_PROTECT_ARGS"), !text.isEmpty {
-            secluded = (parseDecimal(text.prefix { $0.isASCIIDigit }) ?? 0) != 0
+            let digits = text.first == UInt8(ascii: "-") ? text.dropFirst() : text[...]
+            secluded = (parseDecimal(digits.prefix { $0.isASCIIDigit }) ?? 0) != 0
         }
         options.secludedArguments = secluded == true
         options.oldArguments = oldArgs ?? 0
@@ -61,6 +66,16 @@ extension OptionState {
         guard let text = client.maxAllocText else { return }
         let value = try size(text, "max-alloc", minimum: 1 << 20)
         options.maxAllocation = value == 0 ? .max : value
+    }
+
+    private mutating func resolveBuffering() throws(TransferFailure) {
+        guard let outbuf else { return }
+        switch outbuf.first?.asciiLowercased {
+        case UInt8(ascii: "n"), UInt8(ascii: "u"): client.outputBuffering = OutputBuffering.none
+        case UInt8(ascii: "l"): client.outputBuffering = .line
+        case UInt8(ascii: "b"), UInt8(ascii: "f"): client.outputBuffering = .block
+        default: throw complaint("Invalid --outbuf setting -- specify N, L, or B.")
+        }
     }
 
     // MARK: - Conflicts
@@ -83,6 +98,9 @@ extension OptionState {
         if let temporary = options.tempDirectory, temporary.count >= Limits.maxPath - 10 {
             throw complaint("the --temp-dir path is WAY too long.")
         }
+    }
+
+    private func checkConfinement() throws(TransferFailure) {
         if let root = client.confineRoot, root.first != UInt8(ascii: "/") {
             throw complaint("--confine-root must be an absolute path")
         }
@@ -109,10 +127,6 @@ extension OptionState {
                 options.filesFrom = path
                 options.filesFromHost = host
             } else {
-                if list != Bytes("-") && list.withCString({ access($0, R_OK) }) != 0 {
-                    let reason = errnoText(list.isEmpty ? EINVAL : errno)
-                    throw complaint(Bytes("failed to open files-from file ") + list + Bytes(text: ": \(reason)"))
-                }
                 options.filesFrom = list
             }
             // Recursion by -a is given up; by name it stays.
@@ -124,6 +138,14 @@ extension OptionState {
         options.listOnly = isListing
         options.dirs = dirs ?? (options.recursive || isListing || filesFrom != nil)
         if options.recursive { options.dirs = true }
+    }
+
+    private func checkFilesFrom() throws(TransferFailure) {
+        guard !options.amServer, options.filesFromHost == nil, let list = options.filesFrom, list != Bytes("-"),
+            list.withCString({ access($0, R_OK) }) != 0
+        else { return }
+        let reason = errnoText(list.isEmpty ? EINVAL : errno)
+        throw complaint(Bytes("failed to open files-from file ") + list + Bytes(text: ": \(reason)"))
     }
 
     private func hostPart(_ list: Bytes) -> (Bytes, Bytes)? {

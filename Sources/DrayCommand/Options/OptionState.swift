@@ -32,7 +32,9 @@ struct OptionState: Sendable {
     var debug = WordLevels<DebugLevels.Flag>()
     var filesFrom: Bytes?
     var iconv: Bytes?
+    private var environmentIconv: Bytes?
     var outFormatGiven: Bytes?
+    var outbuf: Bytes?
     var missingArgsDelete = false
     var stopRequested = false
     /// The operands are so few or many that only the whole help says what is wrong.
@@ -42,7 +44,8 @@ struct OptionState: Sendable {
         self.context = context
         guard !context.fromNetwork else { return }
         client.maxAllocText = context.environment("RSYNC_MAX_ALLOC")
-        iconv = context.environment("RSYNC_ICONV").flatMap { $0.isEmpty ? nil : $0 }
+        environmentIconv = context.environment("RSYNC_ICONV").flatMap { $0.isEmpty ? nil : $0 }
+        iconv = environmentIconv
     }
 
     // MARK: - Errors
@@ -57,10 +60,6 @@ struct OptionState: Sendable {
 
     func complaint(_ text: Bytes) -> TransferFailure {
         TransferFailure(.syntax, lines: [Bytes("rsync: ") + text], role: options.amServer ? .server : .client)
-    }
-
-    func isHelp(_ list: Bytes) -> Bool {
-        list.split(separator: UInt8(ascii: ",")).contains { String(decoding: $0, as: UTF8.self).uppercased() == "HELP" }
     }
 
     // MARK: - Effects
@@ -194,7 +193,10 @@ struct OptionState: Sendable {
         case .mkpath: options.mkpath = isOn
         case .qsort: options.qsort = true
         case .blockingIO: client.blockingIO = isOn
-        case .server: options.amServer = true
+        case .server:
+            // What this machine's environment says of character sets is for its clients.
+            if iconv == environmentIconv { iconv = nil }
+            options.amServer = true
         case .sender: options.amSender = true
         case .progressBar:
             client.progressBar = true
@@ -248,6 +250,7 @@ struct OptionState: Sendable {
         case .logFile: client.logFile = value
         case .logFileFormat: client.logFormat = value
         case .outFormat: outFormatGiven = value
+        case .outbuf: outbuf = value
         case .backupDir: backupDir = value
         case .suffix: suffix = value
         case .readBatch: client.readBatch = value
@@ -284,8 +287,6 @@ struct OptionState: Sendable {
 
     private mutating func applyOther(_ id: OptionID, _ isOn: Bool, _ value: Bytes) throws(TransferFailure) {
         switch id {
-        case .info: _ = try info.parse(value, ignoresUnknown: options.amServer)
-        case .debug: _ = try debug.parse(value, ignoresUnknown: options.amServer)
         case .stderrMode: try setStandardErrorMode(value)
         case .crtimes:
             if isOn { throw complaint(unsupportedHere("--crtimes (-N)")) }
@@ -324,13 +325,6 @@ struct OptionState: Sendable {
             }
             if moment <= StopTime.now { throw complaint(Bytes("--stop-at time is not in the future: ") + value) }
             options.stopAt = moment
-        case .outbuf:
-            switch value.first?.asciiLowercased {
-            case UInt8(ascii: "n"), UInt8(ascii: "u"): client.outputBuffering = OutputBuffering.none
-            case UInt8(ascii: "l"): client.outputBuffering = .line
-            case UInt8(ascii: "b"), UInt8(ascii: "f"): client.outputBuffering = .block
-            default: throw complaint("Invalid --outbuf setting -- specify N, L, or B.")
-            }
         case .remoteOption:
             if value.first != UInt8(ascii: "-") {
                 throw complaint(Bytes("Remote option must start with a dash: ") + value)

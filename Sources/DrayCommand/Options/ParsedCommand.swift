@@ -131,6 +131,8 @@ public enum ParseResult: Sendable {
     case run(ParsedCommand)
     /// Text to print (help, version), on standard output unless it is a complaint, and the exit code with its role.
     case text(Bytes, toStandardError: Bool, ExitCode, role: RoleName = .client)
+    /// The operator's popt file has another program run with these words; `lastWord` ends the command line.
+    case execute([Bytes], lastWord: Bytes)
 }
 
 /// Circumstances of a parse.

@@ -51,8 +51,8 @@ final class LogFile: Sendable {
     }
 }
 
-/// Writes all of `bytes` to a descriptor; errors end the attempt silently.
-func writeAll(_ descriptor: Int32, _ bytes: Bytes) {
+/// Writes all of `bytes` to a descriptor; false if that is not possible.
+@discardableResult func writeAll(_ descriptor: Int32, _ bytes: Bytes) -> Bool {
     bytes.withUnsafeBytes { raw in
         var rest = raw[...]
         while !rest.isEmpty {
@@ -64,9 +64,10 @@ func writeAll(_ descriptor: Int32, _ bytes: Bytes) {
                     _ = Glibc.poll(&poll, 1, -1)
                     continue
                 }
-                return
+                return false
             }
             rest = rest.dropFirst(count)
         }
+        return true
     }
 }

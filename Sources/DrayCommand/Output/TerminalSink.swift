@@ -30,6 +30,7 @@ public final class TerminalSink: TransferEventSink {
         var headerPrinted = false
         var hasErrorLine = false
         var hasEntries = true
+        var hasLostMessages = false
     }
 
     private let options: TransferOptions
@@ -73,7 +74,12 @@ public final class TerminalSink: TransferEventSink {
             context.checksumDigits = ["xxh64": 16, "xxhash": 16, "xxh3": 16, "sha1": 40, "none": 2][last] ?? 32
         }
         itemContext = context
-        buffering = client.outputBuffering ?? (isatty(configuration.standardOutput) != 0 ? .line : .block)
+        if options.amServer {
+            // What a server says is not for a screen of its own.
+            buffering = .none
+        } else {
+            buffering = client.outputBuffering ?? (isatty(configuration.standardOutput) != 0 ? .line : .block)
+        }
         var state = State()
         if options.info[.progress] > 0 && !options.amServer && !options.quiet {
             let style: ProgressMeterText.Style
@@ -122,6 +128,9 @@ public final class TerminalSink: TransferEventSink {
 
     /// Whether there was anything to transfer, as far as the statistics have told.
     public var hasEntries: Bool { state.withLock { $0.hasEntries } }
+
+    /// Whether standard error did not take what was to be said there.
+    var hasLostMessages: Bool { state.withLock { $0.hasLostMessages } }
 
     /// The other side has said why it ends: there is nothing to add.
     func peerHasExplained() { state.withLock { $0.hasErrorLine = true } }
@@ -214,9 +223,18 @@ public final class TerminalSink: TransferEventSink {
             flush(&state)
             let start = state.listLineIsBare ? Bytes("\n") : []
             state.listLineIsBare = false
-            writeAll(configuration.standardError, start + OutputEscaping.escape(text, charset))
+            if !writeAll(configuration.standardError, start + OutputEscaping.escape(text, charset)) {
+                lose(&state)
+            }
             log?.write(text, isWarning: true)
         }
+    }
+
+    /// Nobody learns of errors any more: the run ends.
+    private func lose(_ state: inout State) {
+        if state.hasLostMessages { return }
+        state.hasLostMessages = true
+        SignalWatch.interrupt(.messages)
     }
 
     /// - Parameter isOneLine: line ends inside belong to a name and are escaped.
@@ -253,8 +271,11 @@ public final class TerminalSink: TransferEventSink {
         guard !state.pending.isEmpty else { return }
         // On a server standard output is the connection.
         let toError = options.amServer || options.standardErrorMode == .all
-        writeAll(toError ? configuration.standardError : configuration.standardOutput, state.pending)
+        let isWritten = writeAll(
+            toError ? configuration.standardError : configuration.standardOutput, state.pending)
         state.pending.removeAll(keepingCapacity: true)
+        // What is buffered in blocks may be lost without a word, as with rsync.
+        if !isWritten && (toError || buffering != .block) { lose(&state) }
     }
 
     private func closeLine(_ state: inout State) {
@@ -342,7 +363,7 @@ public final class TerminalSink: TransferEventSink {
         }
         if report.flags.contains(.xnameFollows) && !report.xname.isEmpty { return true }
         if report.flags.contains(.localChange) && report.isDirectory { return true }
-        return options.itemize > 1 || (options.info[.name] > 1 && showsAttributes)
+        return showsAttributes && (options.itemize > 1 || options.info[.name] > 1)
     }
 
     private func deleted(_ name: Bytes, _ mode: UInt32, _ state: inout State) {

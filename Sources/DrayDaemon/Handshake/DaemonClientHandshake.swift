@@ -108,8 +108,8 @@ public enum DaemonClientHandshake {
         public var path: Bytes = []
         /// Server vector from `--server` on, shell-escaped as for a remote shell, without the `.`.
         public var arguments: [Bytes] = []
-        /// The words that are sent are printed too (`--debug=cmd`).
-        public var showsArguments = false
+        /// Prints the words that are sent (`--debug=cmd`).
+        public var showArguments: (@Sendable (Bytes) -> Void)?
         /// Path operands with their module name.
         public var paths: [Bytes] = []
         /// Set for `-s`: `arguments` holds the visible part, these and `paths` go out as the second list, unescaped.
@@ -209,9 +209,11 @@ public enum DaemonClientHandshake {
             }
         }
         let sent = sendArguments(request, module, version, lines)
-        if request.showsArguments {
-            let words = sent.reduce(into: Bytes()) { $0 += $1 + [0x20] }
-            print(Bytes("sending daemon args: ") + words + Bytes(text: " (\(sent.count) args)\n"))
+        if let show = request.showArguments {
+            show(Bytes("sending daemon args: ") + sent.visible.shownAsArguments + [0x0a])
+            if let secluded = sent.secluded {
+                show(Bytes("protected args: ") + secluded.shownAsArguments + [0x0a])
+            }
         }
         let remote =
             greeting.version < request.protocolVersion || greeting.subprotocol != 0 ? version : greeting.version
@@ -260,7 +262,7 @@ public enum DaemonClientHandshake {
     /// - Returns: the words that every daemon can see.
     private static func sendArguments(
         _ request: Request, _ module: Bytes, _ version: Int32, _ lines: HandshakeLines
-    ) -> [Bytes] {
+    ) -> (visible: [Bytes], secluded: [Bytes]?) {
         let end: UInt8 = version >= 30 ? 0 : 0x0a
         var message: Bytes = []
         let paths = request.paths.map { protectedPath($0, module, request) }
@@ -268,14 +270,15 @@ public enum DaemonClientHandshake {
         if request.secludedArguments == nil { visible += [Bytes(".")] + paths }
         for argument in visible where !argument.isEmpty { message += argument + [end] }
         message.append(end)
-        if let secluded = request.secludedArguments {
-            for argument in [Bytes("rsync")] + secluded + [Bytes(".")] + paths {
-                message += (argument.isEmpty ? Bytes(".") : argument) + [0]
-            }
+        let secluded = request.secludedArguments.map { options in
+            (options + [Bytes(".")] + paths).map { $0.isEmpty ? Bytes(".") : $0 }
+        }
+        if let secluded {
+            for argument in [Bytes("rsync")] + secluded { message += argument + [0] }
             message.append(0)
         }
         lines.write(message)
-        return visible.filter { !$0.isEmpty }
+        return (visible.filter { !$0.isEmpty }, secluded)
     }
 
     /// A path so that the daemon takes it for one path and for no option.

@@ -109,10 +109,16 @@ final class FilterWalk {
     }
 }
 
-/// What was read from standard input for rules: it can be read once only, but rules are read for each half of a copy.
+/// What was read for rules from where it can be read once only (standard input, pipes): rules are read more than once.
 public final class StandardInputTexts: Sendable {
     private let texts = Monitor<[Bytes]>([])
+    private let pipes = Monitor<[Bytes: Bytes]>([:])
     public init() {}
+
+    /// The text of the pipe at `path`; nil if it was not read yet.
+    func text(ofPipe path: Bytes) -> Bytes? { pipes.withLock { $0[path] } }
+
+    func keep(_ text: Bytes, ofPipe path: Bytes) { pipes.withLock { $0[path] = text } }
 
     /// The text that the reading number `index` got.
     func text(_ index: Int, limit: Int) throws(FilterFileError) -> Bytes {
@@ -165,6 +171,8 @@ public final class FilterFiles: FilterFileReader {
             FileSystem.status(FileSystem.workingDirectory, $0, follow: true, &status)
         }
         if code != 0 { throw FilterFileError(code: code) }
+        let isPipe = status.type == FileType.fifo
+        if isPipe, let text = standardInput.text(ofPipe: path) { return text }
         let descriptor = OperatorFile.open(
             path, flags: O_RDONLY, trusting: trusting, confineRoot: isConfined ? confineRoot : nil)
         if descriptor < 0 {
@@ -173,8 +181,13 @@ public final class FilterFiles: FilterFileReader {
         }
         defer { _ = FileSystem.close(descriptor) }
         switch FileSystem.readAll(descriptor, limit: limit) {
-        case .success(let text): return text
-        case .failure(let error): throw FilterFileError(code: error.code)
+        case .success(let text):
+            if isPipe { standardInput.keep(text, ofPipe: path) }
+            return text
+        case .failure(let error):
+            // A directory holds no rules.
+            if error.code == EISDIR { return [] }
+            throw FilterFileError(code: error.code)
         }
     }
 }

@@ -177,6 +177,19 @@ extension SourceWalk {
         try sendRelative(directory: directory, path: Bytes(raw[(marker + 3)...]), raw, segment)
     }
 
+    /// A path that is sent whole must not lead up.
+    static func checkRelative(_ raw: Bytes) throws(TransferFailure) {
+        let path = dotMarker(raw).map { Bytes(raw[($0 + 3)...]) } ?? raw
+        try checkRelative(path.fields { $0 == UInt8(ascii: "/") }, of: path)
+    }
+
+    private static func checkRelative(_ components: [Bytes], of path: Bytes) throws(TransferFailure) {
+        if components.contains(Bytes("..")) {
+            throw TransferFailure(
+                .syntax, lines: [Bytes("found \"..\" dir in relative path: ") + path], role: .sender)
+        }
+    }
+
     /// Sends the parents of `path` as implied directories, then the item (incremental: each in its parent's list).
     func sendRelative(directory start: Bytes, path: Bytes, _ raw: Bytes, _ segment: FileSegment) throws(TransferFailure)
     {
@@ -184,9 +197,7 @@ extension SourceWalk {
         let isAbsolute = path.first == slash
         let directory = isAbsolute ? Bytes("/") : start
         let components = path.fields { $0 == slash }.filter { $0 != Bytes(".") }
-        if components.contains(Bytes("..")) {
-            throw TransferFailure(.syntax, lines: [Bytes("found \"..\" dir in relative path: ") + path])
-        }
+        try Self.checkRelative(components, of: path)
         if components.isEmpty {
             return try sendItem(directory: directory, name: Bytes("."), argument: raw, segment)
         }

@@ -189,7 +189,7 @@ extension Generator {
                 }
             } else if options.backup && !isOwnBackup {
                 verb = "make_backup"
-                if !Backup.make(destination, parent, itemName, path, keepsOriginal: false) { code = EIO }
+                code = Backup.make(destination, parent, itemName, path, keepsOriginal: false, role: .generator)
             } else {
                 code = itemName.withCString { FileSystem.unlink(parent, $0) }
             }

@@ -153,7 +153,8 @@ extension Generator {
         if options.backup && !options.dryRun {
             return Backup.make(
                 destination, parent, destination.ownName(list, entry), destination.ownPath(list, entry),
-                keepsOriginal: true)
+                keepsOriginal: true, role: .generator)
+                == 0
         }
         return true
     }

@@ -194,9 +194,9 @@ extension Generator {
             if options.hardLinks > 0 && entry.flags.contains(.hardLinked) { try finishHardLinks(ndx, list, entry) }
             return
         }
-        if case .destination = basis, options.backup, options.updatesInPlace, !redo, !options.dryRun,
-            backupInPlace(list, entry, parent)
-        {
+        if case .destination = basis, options.backup, options.updatesInPlace, !redo, !options.dryRun {
+            // What cannot be saved is not overwritten.
+            guard backupInPlace(list, entry, parent) else { return session.reporter.noteTransferError() }
             record.basisType = BasisType.backup
             record.flags.insert(.basisTypeFollows)
         }
@@ -305,35 +305,23 @@ extension Generator {
 
     /// `--inplace --backup`: copies the old content before it is overwritten.
     private func backupInPlace(_ list: FileSegment, _ entry: FileEntry, _ parent: Int32) -> Bool {
+        let path = destination.ownPath(list, entry)
+        var code: Int32 = 0
         guard
-            let place = Backup.location(
-                destination, parent, destination.ownPath(list, entry), destination.ownName(list, entry))
-        else {
-            return false
-        }
+            let place = Backup.location(destination, parent, path, destination.ownName(list, entry), code: &code)
+        else { return false }
         defer { place.close() }
         let source = FileSystem.open(parent, destination.name(list, entry, name), O_RDONLY | O_NOFOLLOW)
         if source < 0 { return false }
         defer { _ = FileSystem.close(source) }
-        return place.name.withCString { new -> Bool in
-            _ = FileSystem.unlink(place.directory, new)
-            let copy = FileSystem.open(place.directory, new, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
-            if copy < 0 { return false }
-            defer { _ = FileSystem.close(copy) }
-            guard Receiver.copyByHand(source, copy) == 0 else { return false }
-            var old = FileStatus()
-            _ = FileSystem.status(descriptor: source, &old)
-            if destination.isRoot && (options.owner || options.group) {
-                _ = FileSystem.setOwner(
-                    descriptor: copy, uid: options.owner ? old.uid : .max, gid: options.group ? old.gid : .max)
-            }
-            let nanoseconds = session.protocolVersion < 31 ? 0 : old.mtimeNanoseconds
-            _ = FileSystem.setTimes(descriptor: copy, mtime: old.mtime, nanoseconds: nanoseconds, atime: nil)
-            _ = FileSystem.setMode(descriptor: copy, old.permissions)
-            // Compatibility: rsync leaves ACLs out here.
-            destination.generatorMetadata.copyAttributes(
-                from: AttributeTarget(descriptor: source), to: AttributeTarget(descriptor: copy))
-            return true
+        code = place.name.withCString { FileSystem.unlink(place.directory, $0) }
+        if code != 0 && code != ENOENT {
+            let shown = (options.backupDirectory ?? []).appendingComponent(path) + options.backupSuffix
+            session.reporter.systemError(.generator, Bytes("unlink ") + session.fullName(shown), code)
+            return false
+        }
+        return place.name.withCString { new in
+            Backup.copyFile(destination, source, place.directory, new, keepsAll: false) == 0
         }
     }
 }

@@ -362,8 +362,13 @@ final class Generator {
             case .success(let ndx):
                 settle(ndx)
                 try finishedTransfer(ndx)
+            // Nothing more is to come for it but its name, at the very end: it must not hold up other requests.
+            case .delayed: inFlight -= 1
+            case .published(let ndx, let isInPlace):
+                progress(for: ndx)?.outstanding -= 1
+                // The source of what was given up stays.
+                try finishedTransfer(ndx, removesSource: isInPlace)
             case .noSend(let ndx), .failed(let ndx):
-                if case .failed = event, ndx < 0 { continue }
                 if lists.entry(ndx) == nil { throw lists.badIndex(ndx, "got_flist_entry_status", "generator") }
                 settle(ndx)
                 try abandonedTransfer(ndx)
@@ -403,8 +408,8 @@ final class Generator {
         }
     }
 
-    private func finishedTransfer(_ ndx: Int32) throws(TransferFailure) {
-        if options.removeSourceFiles > 0 { writer.queueMessage(.success, value: ndx) }
+    private func finishedTransfer(_ ndx: Int32, removesSource: Bool = true) throws(TransferFailure) {
+        if removesSource && options.removeSourceFiles > 0 { writer.queueMessage(.success, value: ndx) }
         guard options.hardLinks > 0, let (list, entry) = lists.entry(ndx), entry.pointee.flags.contains(.hardLinked)
         else { return }
         try finishHardLinks(ndx, list, entry.pointee)

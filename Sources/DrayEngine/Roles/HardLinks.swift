@@ -259,7 +259,7 @@ extension Generator {
         if exists && options.backup && !status.isDirectory {
             _ = Backup.make(
                 destination, parent, destination.ownName(list, entry), destination.ownPath(list, entry),
-                keepsOriginal: true)
+                keepsOriginal: true, role: .generator)
         }
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) {
             directory, new in

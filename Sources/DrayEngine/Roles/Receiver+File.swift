@@ -80,8 +80,10 @@ extension Receiver {
                 }
             }
         case BasisType.backup:
+            var code: Int32 = 0
             let backup = Backup.location(
-                destination, parent, destination.ownPath(list, entry.pointee), destination.ownName(list, entry.pointee))
+                destination, parent, destination.ownPath(list, entry.pointee), destination.ownName(list, entry.pointee),
+                code: &code)
             if let backup {
                 basisDescriptor = opened(backup.directory, otherName.cString(backup.name), &basisStatus)
                 backup.close()
@@ -236,6 +238,16 @@ extension Receiver {
         if let temp = options.tempDirectory {
             directory = destination.tempDescriptor(temp)
             hidden = false
+            // Compatibility: rsync 3.5.0 makes no file in a directory whose path goes up.
+            let goesUp = temp.fields { $0 == UInt8(ascii: "/") }.contains(Bytes(".."))
+            if goesUp && !options.insecureLinks && !session.environment.sanitizesPaths {
+                let base = destination.localName ?? destination.ownName(list, entry)
+                let shown = temp.appendingComponent(base.withUnsafeBytes { TemporaryName.stem($0, hidden: false) })
+                session.reporter.systemError(
+                    .receiver, Bytes("mkstemp ") + session.fullName(shown + Bytes("XXXXXX")) + Bytes(" failed"),
+                    EINVAL)
+                return nil
+            }
             if directory < 0 { return nil }
         }
         let mode = (list.mode(entry) | (options.fakeSuper ? 0o600 : 0o200)) & 0o700
@@ -284,6 +296,8 @@ extension Receiver {
                 return nil
             }
             let stored = store(&target, list, entry.pointee, parent, mode, choice: .exactTime, to: .final)
+            // Nothing more is to be overwritten that cannot be saved.
+            if backupIsMissing { throw TransferFailure(.fileIO, role: .receiver) }
             // A delayed file now stands in the partial file's place.
             let isDelayed = options.delayUpdates && destination.localName == nil
             if !target.isInPlace, !isDelayed, let partialHold {
@@ -294,7 +308,7 @@ extension Receiver {
             if !stored { return .failed(ndx) }
             if options.delayUpdates && destination.localName == nil && !target.isInPlace {
                 delayed.append(ndx)
-                return .failed(-1)
+                return .delayed
             }
             return .success(ndx)
         }
@@ -357,11 +371,12 @@ extension Receiver {
         let held = options.xattrs > 0 && !target.isInPlace ? heldOld(parent, destination.name(list, entry, name)) : -1
         defer { if held >= 0 { _ = FileSystem.close(held) } }
         if place == .final && options.backup && !target.isInPlace {
-            if !Backup.make(
+            if Backup.make(
                 destination, parent, destination.ownName(list, entry), destination.ownPath(list, entry),
-                keepsOriginal: true)
+                keepsOriginal: true) != 0
             {
                 dropTarget(&target)
+                backupIsMissing = true
                 return false
             }
         }
@@ -478,19 +493,6 @@ extension Receiver {
         if code != 0 { _ = FileSystem.unlink(parent, temporary) }
         _ = FileSystem.unlink(directory, old)
         return code
-    }
-
-    static func copyByHand(_ source: Int32, _ copy: Int32) -> Int32 {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
-        defer { buffer.deallocate() }
-        while true {
-            let count = FileSystem.read(source, buffer)
-            if count == 0 { return 0 }
-            if count < 0 { return Int32(-count) }
-            let code = FileSystem.writeAll(
-                copy, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
-            if code != 0 { return code }
-        }
     }
 
     /// The run is ending in the middle of a file: keeps what the options ask to keep.

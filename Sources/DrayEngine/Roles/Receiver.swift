@@ -41,6 +41,8 @@ final class Receiver {
     private let reportsItems: Bool
     /// Finished files that wait in the partial directory (`--delay-updates`), by index.
     var delayed: [Int32] = []
+    /// A file could not be saved before it was to be replaced.
+    var backupIsMissing = false
     /// Literal data of the running file has arrived.
     var literalSeen = false
     /// Outcomes that the generator has not been told yet: it is woken for many at once.
@@ -297,23 +299,24 @@ final class Receiver {
         guard let directory = destination.partialDirectory else { return }
         for ndx in delayed {
             guard let (list, entry) = lists.entry(ndx) else { continue }
-            renameDelayed(list, entry.pointee, directory)
-            post(.success(ndx))
+            post(.published(ndx, isInPlace: renameDelayed(list, entry.pointee, directory)))
         }
         delayed.removeAll()
     }
 
-    private func renameDelayed(_ list: FileSegment, _ entry: FileEntry, _ partial: Bytes) {
+    private func renameDelayed(_ list: FileSegment, _ entry: FileEntry, _ partial: Bytes) -> Bool {
         let parent = cache.descriptor(entry.directory)
-        guard parent >= 0 else { return }
+        guard parent >= 0 else { return false }
         let place = PartialPlace(
             root: destination, parent: parent, directory: partial, name: destination.ownName(list, entry))
-        guard let held = place.open(create: false) else { return }
+        guard let held = place.open(create: false) else { return false }
         defer { held.close() }
-        if options.backup {
-            _ = Backup.make(
+        if options.backup,
+            Backup.make(
                 destination, parent, destination.ownName(list, entry), destination.ownPath(list, entry),
-                keepsOriginal: true)
+                keepsOriginal: true) != 0
+        {
+            return false
         }
         let code = FileSystem.rename(
             held.descriptor, otherName.cString(place.name), parent, destination.name(list, entry, name))
@@ -324,5 +327,6 @@ final class Receiver {
                     + destination.fullName(partial.appendingComponent(place.name)) + Bytes(")"), code)
         }
         held.removeIfEmpty()
+        return code == 0
     }
 }

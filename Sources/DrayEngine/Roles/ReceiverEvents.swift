@@ -9,6 +9,10 @@ final class ReceiverEvents: Sendable {
     enum Event: Sendable {
         /// The file is complete under its final name.
         case success(Int32)
+        /// The file is complete and waits for the end to get its name (`--delay-updates`).
+        case delayed
+        /// A delayed file has its final name, or was given up (reported).
+        case published(Int32, isInPlace: Bool)
         /// The sender could not open the file.
         case noSend(Int32)
         /// The file could not be stored; nothing more will come of it.
