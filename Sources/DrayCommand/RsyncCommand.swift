@@ -408,7 +408,11 @@ struct RsyncCommand {
     }
 
     /// Adds filter options in the order they were typed.
-    static func add(_ options: [FilterOption], to list: FilterList) throws(TransferFailure) {
+    ///
+    /// - Parameter trace: takes debug lines about rules that stand behind the option that asks for them.
+    static func add(
+        _ options: [FilterOption], to list: FilterList, trace: ((Bytes) -> Void)? = nil
+    ) throws(TransferFailure) {
         // Files that are named before `-0` are read by lines; those met on the way as it is in the end.
         let isNulSeparated = list.settings.nulSeparated
         list.settings.nulSeparated = false
@@ -423,6 +427,7 @@ struct RsyncCommand {
             case .includeFrom(let file): try list.addIncludeFrom(file)
             case .perDirectory: try list.addFilterShortcut()
             case .cvsExclude: break
+            case .tracing(let isOn): list.onTrace = isOn ? trace : nil
             }
         }
     }
@@ -447,14 +452,13 @@ struct RsyncCommand {
             amServer: options.amServer && !options.isLocal, standardInput: standardInput)
         let list = FilterList(settings: settings, reader: files)
         list.onNotice = { line in sink?.handle(.message(.error, line + [0x0a])) }
-        try Self.add(command.client.filters, to: list)
+        let trace = sink.map { sink in { (line: Bytes) in sink.handle(.message(.info, line + [0x0a])) } }
+        try Self.add(command.client.filters, to: list, trace: trace)
+        list.onTrace = options.debug[.filter] >= 2 ? trace : nil
         if options.backup && options.backupDirectory == nil && options.deletes && !options.deleteExcluded
             && (!options.amServer || options.isLocal)
         {
             try list.addBackupProtection(suffix: options.backupSuffix)
-            if options.debug[.filter] >= 2 {
-                sink?.handle(.message(.info, Bytes("[client] add_rule(-r *") + options.backupSuffix + Bytes(")\n")))
-            }
         }
         return list
     }

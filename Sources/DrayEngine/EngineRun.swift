@@ -77,8 +77,11 @@ public enum EngineLocal {
     ///   - server: session of the receiving half (`amServer`), on the other end of the client's channel.
     public static func run(client: Session, server: Session, sources: [Bytes], destination: Bytes?) -> ExitCode {
         // Compatibility: both halves of rsync's local copy take on the identity; here they are one process.
-        let refusal = SideRun(client).prepare { () throws(TransferFailure) in try client.assumeCopyIdentity() }
-        if let refusal { return refusal }
+        let refusal = SideRun(server).prepare { () throws(TransferFailure) in try client.assumeCopyIdentity() }
+        if refusal != nil {
+            return SideRun(client).prepare { () throws(TransferFailure) in try client.assumeCopyIdentity() } ?? .ok
+        }
+        client.companion = server
         let serverCode = Monitor(ExitCode.ok)
         let thread = RoleThread {
             let code = SideRun(server).run { run throws(TransferFailure) in
@@ -102,8 +105,8 @@ public enum EngineLocal {
         if code != .ok { client.channel.cancel() }
         thread.join()
         let other = serverCode.withLock { $0 }
-        // Why this half has failed says more than that the other one lost its connection.
-        if code != .ok && other == .protocolStream { return code }
+        // Why this half has failed says more than that the other one was stopped or lost its connection.
+        if code != .ok && (other == .protocolStream || other == .userSignal1) { return code }
         return ExitCode(rawValue: max(code.rawValue, other.rawValue))
     }
 }
@@ -163,15 +166,20 @@ final class SideRun {
 
     private func end(_ raised: TransferFailure) -> ExitCode {
         var failure = raised
-        if let code = session.interruption, failure.code == .signal {
-            failure.code = code
+        if let code = session.interruption {
+            if failure.code == .signal { failure.code = code }
+            // The half that stops this one may have closed the connection already.
+            if code == .userSignal1 && failure.code == .protocolStream { failure = TransferFailure(code) }
         }
+        if failure.code == .userSignal1 {
+            // Nobody reads the connection any more.
+            session.reporter.attach(nil)
+            failure.role = role
+        }
+        if failure.code == .signal && role == .generator { failure.role = role }
         if failure.role == nil { failure.role = role }
-        // Both halves of a local copy refuse the same options: it is said once.
-        let isSaidElsewhere =
-            failure.code == .protocolIncompatible && session.options.isLocal && session.options.amServer
-            && !session.writer.isFramed
-        if !isSaidElsewhere { session.reporter.failure(failure, role: role) }
+        session.reporter.failure(failure, role: role)
+        stopOthers(failure)
         announce(failure)
         if let receiverThread {
             // The peer answers or closes; afterwards nothing may hold the reader back.
@@ -180,6 +188,16 @@ final class SideRun {
         }
         if failure.code == .ok && failure.cameFromPeer { return session.reporter.finalCode }
         return failure.code
+    }
+
+    /// rsync's processes stop those that they have started, and these say so.
+    private func stopOthers(_ failure: TransferFailure) {
+        let lost: [ExitCode] = [.socketIO, .protocolStream, .userSignal1]
+        if failure.cameFromPeer || failure.code == .ok || lost.contains(failure.code) { return }
+        session.companion?.interrupt(.userSignal1)
+        if receiverThread != nil && failure.role == .generator && !session.options.amServer {
+            session.reporter.error(Reporter.errorLine(.userSignal1, role: .receiver))
+        }
     }
 
     /// Tells the peer why this side leaves (protocol ≥ 31) and lets it read that.
@@ -200,6 +218,10 @@ final class SideRun {
             }
         }
         if isSilent && failure.code != .signal && failure.code != .protocolStream { return }
+        // Compatibility: a server that sends to a pipe leaves without a word; its client finds the stream closed.
+        if role == .sender && session.options.amServer && !session.options.amDaemon && !failure.cameFromPeer {
+            return writer.dropPending()
+        }
         writer.timeoutSeconds = 5
         try? writer.flush()
         if !isSilent && receiverThread == nil && (session.options.amDaemon || session.environment.isDaemonSocket) {
@@ -241,6 +263,10 @@ final class SideRun {
     }
 
     private func prepareFilters() {
+        session.filters.settings.role = session.role
+        if session.options.debug[.filter] >= 2 {
+            session.filters.onTrace = { [reporter = session.reporter] in reporter.info($0) }
+        }
         session.filters.settings.protocolVersion = session.protocolVersion
         if let directory = session.options.partialDirectory ?? (session.options.delayUpdates ? Bytes(".~tmp~") : nil),
             !session.options.amServer || session.options.isLocal
@@ -291,8 +317,6 @@ final class SideRun {
                         role: role)
                 }
                 let rule = try session.reader.bytes(Int(length))
-                session.debug(
-                    .filter, 2, line: Bytes(text: "[\(session.role.rawValue)] add_rule(") + rule + Bytes(")"))
                 try session.filters.addFromWire(rule, protocolVersion: session.protocolVersion)
             }
         }

@@ -91,6 +91,8 @@ struct OptionState: Sendable {
         case .dirs:
             dirs = isOn
             client.dirsGiven = isOn
+            // It takes back what the other spelling stands for.
+            if !isOn && recursion == 2 && client.oldDirs { recursion = 0 }
         case .oldDirs:
             recursion = max(recursion, 2)
             client.oldDirs = true
@@ -287,7 +289,9 @@ struct OptionState: Sendable {
     private mutating func applyOther(_ id: OptionID, _ isOn: Bool, _ value: Bytes) throws(TransferFailure) {
         switch id {
         case .info: _ = try info.parse(value, ignoresUnknown: options.amServer)
-        case .debug: _ = try debug.parse(value, ignoresUnknown: options.amServer)
+        case .debug:
+            _ = try debug.parse(value, ignoresUnknown: options.amServer)
+            client.filters.append(.tracing((debug[.filter] ?? 0) >= 2))
         case .stderrMode: try setStandardErrorMode(value)
         case .crtimes:
             if isOn { throw complaint(unsupportedHere("--crtimes (-N)")) }

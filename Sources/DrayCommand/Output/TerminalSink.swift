@@ -25,6 +25,8 @@ public final class TerminalSink: TransferEventSink {
         var listLineIsOpen = false
         /// The announcement of a list stands on a line that the next message ends, wherever that goes.
         var listLineIsBare = false
+        /// Numbers of files stand on the line below.
+        var listCountIsShown = false
         var progress: ProgressMeterText?
         var lastError: Bytes = []
         var headerPrinted = false
@@ -277,7 +279,11 @@ public final class TerminalSink: TransferEventSink {
         } else {
             let verb = options.amSender ? "building" : "receiving"
             info(Bytes(text: "\(verb) file list ... "), &state, logging: false)
-            if options.info[.flist] > 1 && !options.quiet { output(Bytes("\n 0 files...\r"), &state) }
+            // A receiver begins a line of its own only when there is a number to show.
+            if options.info[.flist] > 1 && !options.quiet && options.amSender {
+                output(Bytes("\n 0 files...\r"), &state)
+            }
+            state.listCountIsShown = options.amSender
             state.listLineIsOpen = true
             state.listLineIsBare = !options.quiet
             flush(&state)
@@ -288,7 +294,10 @@ public final class TerminalSink: TransferEventSink {
         guard showsList, state.listLineIsOpen, options.info[.flist] > 1, count % 100 == 0, !options.quiet else {
             return
         }
-        output(Bytes(text: " \(HumanNumber.count(Int64(count), level: options.humanReadable)) files...\r"), &state)
+        let start = state.listCountIsShown ? "" : "\n"
+        state.listCountIsShown = true
+        output(
+            Bytes(text: "\(start) \(HumanNumber.count(Int64(count), level: options.humanReadable)) files...\r"), &state)
         flush(&state)
     }
 

@@ -94,6 +94,8 @@ extension SourceWalk {
         }
         guard isSent && status.isDirectory && walks else { return }
         if isDot {
+            isSendingContents = true
+            defer { isSendingContents = false }
             try sendTree(rootPath, segment, isTransferRoot: true)
         } else if !session.incremental {
             guard let path = name.withUnsafeBytes({ paths.intern($0, root: root) }) else {
@@ -171,6 +173,15 @@ extension SourceWalk {
         guard let parentID = parent.withUnsafeBytes({ paths.intern($0, root: root) }) else {
             throw TransferFailure(.outOfMemory)
         }
+        // It goes ahead of an item that may be missing.
+        if path.starts(with: Bytes("./")) && !sentImpliedRoot {
+            sentImpliedRoot = true
+            if options.transfersDirectories {
+                try sendImplied(Bytes("."), [], root, segment)
+            } else {
+                session.reporter.info(Bytes("skipping directory ."))
+            }
+        }
         var item = RelativeItem(
             root: root, parent: parent, components: components, next: 0,
             endsInSlash: path.last == slash || path.hasSuffix(Bytes("/.")))
@@ -185,14 +196,6 @@ extension SourceWalk {
             return try missing(raw, directory, path, ENOENT, parentID, segment)
         }
         if filters.excludes(full, isDirectory: status.isDirectory, root: directory) { return }
-        if path.starts(with: Bytes("./")) && !sentImpliedRoot {
-            sentImpliedRoot = true
-            if options.transfersDirectories {
-                try sendImplied(Bytes("."), [], root, segment)
-            } else {
-                session.reporter.info(Bytes("skipping directory ."))
-            }
-        }
         if status.isDirectory && !options.transfersDirectories {
             session.reporter.info(Bytes("skipping directory ") + full)
             return
@@ -286,6 +289,7 @@ extension SourceWalk {
             guard let id = full.withUnsafeBytes({ paths.intern($0, root: item.root) }) else {
                 throw TransferFailure(.outOfMemory)
             }
+            try filters.changeToParents(of: full, root: roots[Int(item.root)].display)
             try sendTree(id, segment, isTransferRoot: false)
         }
     }

@@ -17,20 +17,21 @@ extension SourceWalk {
         while let step = stack.popLast() {
             switch step {
             case .leave:
-                filters.tellLeaving()
                 filters.leave()
             case .enter(let directory):
                 let descriptor = openForListing(directory)
                 if descriptor < 0 { continue }
-                try filters.enter(
-                    directory: Bytes(paths.path(directory)), root: roots[Int(paths.root(directory))].display)
-                if !session.incremental { stack.append(.leave) }
-                let below = try sendContents(directory, descriptor, segment)
-                if session.incremental || !options.recursive {
-                    filters.leave()
-                    if !session.incremental { stack.removeLast() }
-                    continue
+                let root = roots[Int(paths.root(directory))].display
+                if session.incremental {
+                    // Compatibility: the first of several arguments whose contents are sent brings the rules for all.
+                    if !hasTopRules { try filters.change(to: [], root: root) }
+                    hasTopRules = true
+                } else {
+                    try filters.enter(directory: Bytes(paths.path(directory)), root: root)
+                    stack.append(.leave)
                 }
+                let below = try sendContents(directory, descriptor, segment)
+                if session.incremental || !options.recursive { continue }
                 for child in below.reversed() { stack.append(.enter(child)) }
             }
         }
@@ -51,8 +52,28 @@ extension SourceWalk {
         return descriptor
     }
 
+    /// A path for messages. rsync is in the directory where an argument starts, whose name has been cleaned by then.
     func displayPath(_ path: Bytes, _ directory: Int32) -> Bytes {
-        path.first == UInt8(ascii: "/") ? path : roots[Int(paths.root(directory))].display.appendingComponent(path)
+        if path.first == UInt8(ascii: "/") { return path }
+        let root = roots[Int(paths.root(directory))].display
+        let whole =
+            root.first == UInt8(ascii: "/") || session.environment.moduleName != nil
+            ? root : session.displayDirectory.appendingComponent(root)
+        return Self.cleaned(whole).appendingComponent(path)
+    }
+
+    /// `path` without what means nothing and without what `..` takes back.
+    static func cleaned(_ path: Bytes) -> Bytes {
+        let slash = UInt8(ascii: "/")
+        var parts: [Bytes] = []
+        for part in path.fields(separatedBy: { $0 == slash }) where part != Bytes(".") {
+            if part == Bytes(".."), let last = parts.last, last != Bytes("..") {
+                parts.removeLast()
+            } else {
+                parts.append(part)
+            }
+        }
+        return (path.first == slash ? [slash] : []) + Bytes(parts.joined(separator: [slash]))
     }
 
     /// Sends every accepted entry of one directory; returns its subdirectories (path ids) to walk.
@@ -60,7 +81,13 @@ extension SourceWalk {
         _ directory: Int32, _ shared: Int32, _ segment: FileSegment
     ) throws(TransferFailure) -> [Int32] {
         // A descriptor of its own: the cached one keeps its read position.
-        let descriptor = FileSystem.open(shared, ".", O_RDONLY | O_DIRECTORY)
+        var descriptor = FileSystem.open(shared, ".", O_RDONLY | O_DIRECTORY)
+        let follows = options.copyLinks || options.copyDirlinks || options.copyUnsafeLinks
+        if descriptor == -EACCES && follows {
+            // Compatibility: where links are followed rsync lists what it may not enter, and complains of each name.
+            descriptor = FileSystem.duplicate(shared)
+            if descriptor >= 0 { _ = FileSystem.seek(descriptor, to: 0) }
+        }
         if descriptor < 0 {
             session.reporter.noteIOError(.general)
             let path = displayPath(Bytes(paths.path(directory)), directory)

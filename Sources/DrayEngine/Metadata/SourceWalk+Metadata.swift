@@ -18,6 +18,12 @@ extension SourceWalk {
         displayPath(Bytes(paths.path(directory)).appendingComponent(Bytes(name)), directory)
     }
 
+    /// Compatibility: what stands directly in a directory whose contents were asked for is `DIR/./NAME` here.
+    private func shownXattrPath(_ directory: Int32, _ name: UnsafeRawBufferPointer) -> Bytes {
+        guard isSendingContents, paths.path(directory).count == 0 else { return shownPath(directory, name) }
+        return displayPath(Bytes("."), directory).appendingComponent(Bytes(name))
+    }
+
     /// Reads ACLs and attributes into `entry`; false if the entry must be left out (reported).
     ///
     /// - Parameters:
@@ -32,7 +38,7 @@ extension SourceWalk {
             if options.acls && !status.isSymlink { try readACLs(&entry, found, status, target, directory, name) }
             if options.xattrs > 0 && hasXattrs(status) {
                 entry.xattrs = try metadata.sendableXattrs(
-                    target, shown: session.fullName(shownPath(directory, name)))
+                    target, shown: session.fullName(shownXattrPath(directory, name)))
             }
             return true
         } catch {

@@ -16,10 +16,15 @@ extension Generator {
         else { return }
         for position in 0..<segment.count {
             let entry = segment.entry(position).pointee
-            guard segment.isDirectory(entry), entry.flags.contains(.contentDirectory), !entry.flags.contains(.cleared)
-            else { continue }
+            if entry.flags.contains(.cleared) { continue }
+            guard segment.isDirectory(entry), entry.flags.contains(.contentDirectory) else {
+                // Compatibility: rsync looks for rules of every entry, as if all were directories.
+                try filters.change(to: segment.path(entry), root: session.displayDirectory)
+                continue
+            }
             try deleteIn(segment, entry)
         }
+        try filters.changeToNothing()
     }
 
     /// Deletes what stands in one directory but not in its list.
@@ -75,7 +80,7 @@ extension Generator {
         if options.debug[.del] >= 2 {
             session.reporter.info(Bytes("delete_in_dir(") + (path.isEmpty ? Bytes(".") : path) + Bytes(")"))
         }
-        try filters.move(to: path, root: session.displayDirectory)
+        try filters.change(to: path, root: session.displayDirectory)
         var extras: [Extra] = []
         let version = session.protocolVersion
         let code = DirectoryScan(bufferBytes: 32 * 1024).forEach(descriptor) { name, _ in
@@ -188,7 +193,7 @@ extension Generator {
                 }
             } else if options.backup && !isOwnBackup {
                 verb = "make_backup"
-                if !Backup.make(destination, parent, itemName, path, keepsOriginal: false) { code = EIO }
+                code = Backup(destination, .generator).make(parent, itemName, path, keepsOriginal: false)
             } else {
                 code = itemName.withCString { FileSystem.unlink(parent, $0) }
             }
@@ -258,10 +263,8 @@ extension Generator {
         var isEmpty = true
         var extras: [Extra] = []
         // Rules that are not inherited do not hold in here, and the directory may have its own.
-        if filters.isActive || options.debug[.filter] >= 2 {
-            try filters.move(to: path, root: session.displayDirectory)
-        }
-        defer { filters.tellLeaving() }
+        try filters.enter(directory: path, root: session.displayDirectory)
+        defer { filters.leave() }
         filters.ignoresPerishable = true
         for item in names {
             var status = FileStatus()

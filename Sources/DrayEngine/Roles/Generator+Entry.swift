@@ -64,10 +64,10 @@ extension Generator {
         }
         // A dry run leaves what a directory would replace.
         if code == ENOTDIR && options.dryRun && !options.ignoreExisting { code = ENOENT }
-        if code != 0 && code != ENOENT {
+        // Only a file has to be compared: anything else is made, which tells why it cannot be.
+        if code != 0 && code != ENOENT && type == FileType.regular {
             session.reporter.systemError(
                 .generator, Bytes("recv_generator: failed to stat ") + destination.display(list, entry.pointee), code)
-            if type == FileType.directory { skip(list, entry) }
             return
         }
         var exists = code == 0
@@ -319,7 +319,7 @@ extension Generator {
                 ndx,
                 differences(
                     list, entry.pointee, exists: exists || match != nil, status: match?.status ?? status,
-                    base: exists ? [] : match == nil ? .localChange : [.localChange, .matched]))
+                    base: exists ? [] : match?.level == .same ? [.localChange, .matched] : .localChange))
         }
         if options.dryRun {
             if exists { try deleteDuring(list, entry.pointee) }
@@ -327,8 +327,11 @@ extension Generator {
         }
         let cName = destination.name(list, entry.pointee, name)
         if !exists {
-            let code = FileSystem.makeDirectory(
-                parent, cName, mode: list.mode(entry.pointee) & 0o7777 | (options.fakeSuper ? 0o700 : 0))
+            let code =
+                parent < 0
+                ? -parent
+                : FileSystem.makeDirectory(
+                    parent, cName, mode: list.mode(entry.pointee) & 0o7777 | (options.fakeSuper ? 0o700 : 0))
             if code != 0 && code != EEXIST {
                 session.reporter.systemError(
                     .generator,

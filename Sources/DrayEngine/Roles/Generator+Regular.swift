@@ -194,9 +194,9 @@ extension Generator {
             if options.hardLinks > 0 && entry.flags.contains(.hardLinked) { try finishHardLinks(ndx, list, entry) }
             return
         }
-        if case .destination = basis, options.backup, options.updatesInPlace, !redo, !options.dryRun,
-            backupInPlace(list, entry, parent)
-        {
+        if case .destination = basis, options.backup, options.updatesInPlace, !redo, !options.dryRun {
+            // What cannot be saved stays as it is.
+            if !backupInPlace(list, entry, parent) { return }
             record.basisType = BasisType.backup
             record.flags.insert(.basisTypeFollows)
         }
@@ -305,29 +305,11 @@ extension Generator {
 
     /// `--inplace --backup`: copies the old content before it is overwritten.
     private func backupInPlace(_ list: FileSegment, _ entry: FileEntry, _ parent: Int32) -> Bool {
-        guard let place = Backup.location(destination, parent, list.path(entry), Bytes(list.name(entry))) else {
+        let backup = Backup(destination, .generator)
+        guard case .success(let place) = backup.location(parent, list.path(entry), Bytes(list.name(entry))) else {
             return false
         }
         defer { place.close() }
-        let source = FileSystem.open(parent, destination.name(list, entry, name), O_RDONLY | O_NOFOLLOW)
-        if source < 0 { return false }
-        defer { _ = FileSystem.close(source) }
-        return place.name.withCString { new -> Bool in
-            _ = FileSystem.unlink(place.directory, new)
-            let copy = FileSystem.open(place.directory, new, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
-            if copy < 0 { return false }
-            defer { _ = FileSystem.close(copy) }
-            guard Receiver.copyByHand(source, copy) == 0 else { return false }
-            var old = FileStatus()
-            _ = FileSystem.status(descriptor: source, &old)
-            if destination.isRoot { _ = FileSystem.setOwner(descriptor: copy, uid: old.uid, gid: old.gid) }
-            let nanoseconds = session.protocolVersion < 31 ? 0 : old.mtimeNanoseconds
-            _ = FileSystem.setTimes(descriptor: copy, mtime: old.mtime, nanoseconds: nanoseconds, atime: nil)
-            _ = FileSystem.setMode(descriptor: copy, old.permissions)
-            destination.generatorMetadata.copy(
-                from: AttributeTarget(descriptor: source), isDirectory: false,
-                to: AttributeTarget(descriptor: copy))
-            return true
-        }
+        return backup.copy(parent, Bytes(list.name(entry)), list.path(entry), place) == 0
     }
 }

@@ -79,8 +79,9 @@ extension Receiver {
                 }
             }
         case BasisType.backup:
-            let backup = Backup.location(destination, parent, list.path(entry.pointee), Bytes(list.name(entry.pointee)))
-            if let backup {
+            let backup = Backup(destination, .receiver).location(
+                parent, list.path(entry.pointee), Bytes(list.name(entry.pointee)))
+            if case .success(let backup) = backup {
                 basisDescriptor = opened(backup.directory, otherName.cString(backup.name), &basisStatus)
                 backup.close()
             }
@@ -280,6 +281,8 @@ extension Receiver {
                 return nil
             }
             let stored = store(&target, list, entry.pointee, parent, mode, choice: .exactTime, to: .final)
+            // Compatibility: nothing is replaced any more once something could not be saved.
+            if backupFailed { throw TransferFailure(.fileIO, lines: [], role: .receiver) }
             // A delayed file now stands in the partial file's place.
             let isDelayed = options.delayUpdates && destination.localName == nil
             if !target.isInPlace, !isDelayed, let partialHold {
@@ -352,8 +355,10 @@ extension Receiver {
         let held = options.xattrs > 0 && !target.isInPlace ? heldOld(parent, destination.name(list, entry, name)) : -1
         defer { if held >= 0 { _ = FileSystem.close(held) } }
         if place == .final && options.backup && !target.isInPlace {
-            if !Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true) {
+            let backup = Backup(destination, .receiver)
+            if backup.make(parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true) != 0 {
                 dropTarget(&target)
+                backupFailed = true
                 return false
             }
         }

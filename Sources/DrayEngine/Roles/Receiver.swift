@@ -41,6 +41,8 @@ final class Receiver {
     private let reportsItems: Bool
     /// Finished files that wait in the partial directory (`--delay-updates`), by index.
     var delayed: [Int32] = []
+    /// What was to be replaced could not be saved.
+    var backupFailed = false
     /// Literal data of the running file has arrived.
     var literalSeen = false
     /// Outcomes that the generator has not been told yet: it is woken for many at once.
@@ -103,6 +105,7 @@ final class Receiver {
 
     /// Tells the generator of an event, at the latest when this role waits for input.
     func post(_ event: ReceiverEvents.Event) {
+        if options.debug[.io] >= 1, case .success(let ndx) = event { tellSuccess(ndx) }
         unposted.append(event)
         // The generator of a batch is waited for, so nothing may be kept from it.
         if unposted.count >= Self.eventGroup || session.wishes != nil { postAll() }
@@ -159,6 +162,7 @@ final class Receiver {
     /// After the last phase: statistics of a server sender, then the answer to the goodbye.
     private func finish() throws(TransferFailure) {
         publish()
+        session.debug(.io, words: "[receiver] send_msg(10, 8)")
         session.tellHeap(.receiver)
         if !options.amServer && session.environment.handshakeVersion != -2 {
             let received = try reader.varlong30(3)
@@ -310,7 +314,8 @@ final class Receiver {
         guard let held = place.open(create: false) else { return }
         defer { held.close() }
         if options.backup {
-            _ = Backup.make(destination, parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true)
+            _ = Backup(destination, .receiver).make(
+                parent, Bytes(list.name(entry)), list.path(entry), keepsOriginal: true)
         }
         let code = FileSystem.rename(
             held.descriptor, otherName.cString(place.name), parent, destination.name(list, entry, name))
