@@ -59,6 +59,7 @@ struct RsyncCommand {
         context.withClientExtensions = withClientExtensions
         var parser = OptionParser(context)
         var role = RoleName.client
+        var exitDebug = 0
         do throws(TransferFailure) {
             switch try parser.parse(arguments) {
             case .text(let text, let toStandardError, let code, let textRole):
@@ -69,8 +70,9 @@ struct RsyncCommand {
                 switch command.mode {
                 case .daemon: return DaemonCalls.serve(arguments)
                 case .client:
+                    exitDebug = command.options.debug[.exit]
                     // Rules are read before anything is started for them.
-                    _ = try makeFilters(command, command.options, nil)
+                    try checkFilters(command)
                     role = Self.clientRole(command)
                     return try runClient(command)
                 case .server:
@@ -79,18 +81,27 @@ struct RsyncCommand {
                 }
             }
         } catch {
-            printFailure(error, role: error.role ?? role)
+            printFailure(error, role: error.role ?? role, exitDebug: exitDebug)
             if error.isPermanent { onPermanentFailure() }
             return error.code
         }
     }
 
-    private func printFailure(_ failure: TransferFailure, role: RoleName) {
+    /// - Parameter exitDebug: level of `--debug=exit`, as far as it is known.
+    private func printFailure(_ failure: TransferFailure, role: RoleName, exitDebug: Int = 0, line: Int = #line) {
         // Nothing is known yet about the charset of the terminal.
         for line in failure.lines { writeAll(STDERR_FILENO, OutputEscaping.escape(line, .ascii) + [0x0a]) }
         if failure.quiet { return }
+        let code = failure.code.rawValue
+        func tell(_ level: Int, _ text: String) {
+            if exitDebug >= level { writeAll(STDOUT_FILENO, Bytes(text: "[\(role.rawValue)] \(text)\n")) }
+        }
+        let place = "_exit_cleanup(code=\(code), file=RsyncCommand.swift, line=\(line)): "
+        tell(2, place + "entered")
         let closing = Reporter.errorLine(failure.code, role: role)
         writeAll(STDERR_FILENO, closing + [0x0a])
+        tell(1, place + "about to call exit(\(code))")
+        tell(3, "sending MSG_ERROR_EXIT with exit_code \(code)")
         onLastError(closing)
     }
 
@@ -152,7 +163,10 @@ struct RsyncCommand {
         let options = command.options
         func tell(_ text: String) { sink.handle(.message(.info, Bytes(text: text + "\n"))) }
         let role: RoleName = options.amSender ? .sender : sink.hasEntries ? .generator : .unsplitReceiver
-        let place = "[\(role.rawValue)] _exit_cleanup(code=\(code.rawValue), file=RsyncCommand.swift, line=\(line)): "
+        // What only some files suffered from is found out on the way out.
+        let isLate = code == .partial || code == .vanished || code == .deleteLimit
+        let given = isLate && (options.amSender || sink.hasEntries) ? 0 : code.rawValue
+        let place = "[\(role.rawValue)] _exit_cleanup(code=\(given), file=RsyncCommand.swift, line=\(line)): "
         if options.debug[.exit] >= 2 { tell(place + "entered") }
         tell(place + "about to call exit(\(code.rawValue))")
     }
@@ -432,8 +446,21 @@ struct RsyncCommand {
         }
     }
 
+    /// Reads rules before anything is started for them; what was told of those before a bad one is printed.
+    private func checkFilters(_ command: ParsedCommand) throws(TransferFailure) {
+        var lines: Bytes = []
+        do throws(TransferFailure) {
+            _ = try makeFilters(command, command.options, nil, trace: { lines += $0 + [0x0a] })
+        } catch {
+            writeAll(STDOUT_FILENO, lines)
+            throw error
+        }
+    }
+
+    /// - Parameter tracer: takes debug lines in place of the sink.
     func makeFilters(
-        _ command: ParsedCommand, _ options: TransferOptions, _ sink: TerminalSink?
+        _ command: ParsedCommand, _ options: TransferOptions, _ sink: TerminalSink?,
+        trace tracer: ((Bytes) -> Void)? = nil
     ) throws(TransferFailure) -> FilterList {
         var settings = FilterList.Settings()
         settings.side = options.amSender ? .sender : .receiver
@@ -452,7 +479,7 @@ struct RsyncCommand {
             amServer: options.amServer && !options.isLocal, standardInput: standardInput)
         let list = FilterList(settings: settings, reader: files)
         list.onNotice = { line in sink?.handle(.message(.error, line + [0x0a])) }
-        let trace = sink.map { sink in { (line: Bytes) in sink.handle(.message(.info, line + [0x0a])) } }
+        let trace = tracer ?? sink.map { sink in { (line: Bytes) in sink.handle(.message(.info, line + [0x0a])) } }
         try Self.add(command.client.filters, to: list, trace: trace)
         list.onTrace = options.debug[.filter] >= 2 ? trace : nil
         if options.backup && options.backupDirectory == nil && options.deletes && !options.deleteExcluded

@@ -8,6 +8,7 @@ import DrayFiles
 import DrayFilters
 import DrayWire
 import Glibc
+import Synchronization
 
 /// The client's side of an established connection.
 public enum EngineClient {
@@ -107,6 +108,7 @@ public enum EngineLocal {
         let other = serverCode.withLock { $0 }
         // Why this half has failed says more than that the other one was stopped or lost its connection.
         if code != .ok && (other == .protocolStream || other == .userSignal1) { return code }
+        if server.hasFailed.load(ordering: .acquiring) { return other }
         return ExitCode(rawValue: max(code.rawValue, other.rawValue))
     }
 }
@@ -171,10 +173,20 @@ final class SideRun {
             // The half that stops this one may have closed the connection already.
             if code == .userSignal1 && failure.code == .protocolStream { failure = TransferFailure(code) }
         }
-        if failure.code == .userSignal1 {
-            // Nobody reads the connection any more.
+        let isReceivingHalf = session.options.isLocal && session.options.amServer
+        if failure.code == .userSignal1 { failure.role = role }
+        // The other half may be writing rather than reading, and then gets nothing through the connection.
+        if isReceivingHalf && !failure.cameFromPeer {
             session.reporter.attach(nil)
-            failure.role = role
+            if failure.code != .userSignal1 && failure.code != .protocolStream {
+                session.hasFailed.store(true, ordering: .releasing)
+            }
+        }
+        // Why the connection was lost has been said there.
+        let lost: [ExitCode] = [.socketIO, .protocolStream]
+        if let other = session.companion, lost.contains(failure.code), other.hasFailed.load(ordering: .acquiring) {
+            failure = TransferFailure(.protocolStream, lines: [], role: role)
+            failure.cameFromPeer = true
         }
         if failure.code == .signal && role == .generator { failure.role = role }
         if failure.role == nil { failure.role = role }
@@ -265,7 +277,14 @@ final class SideRun {
     private func prepareFilters() {
         session.filters.settings.role = session.role
         if session.options.debug[.filter] >= 2 {
-            session.filters.onTrace = { [reporter = session.reporter] in reporter.info($0) }
+            // A server's connection is no place for messages yet.
+            let level: MessageLevel = session.options.amServer ? .warning : .info
+            session.filters.onTrace = { [reporter = session.reporter] in reporter.message(level, $0) }
+        }
+        defer {
+            if session.filters.onTrace != nil {
+                session.filters.onTrace = { [reporter = session.reporter] in reporter.info($0) }
+            }
         }
         session.filters.settings.protocolVersion = session.protocolVersion
         if let directory = session.options.partialDirectory ?? (session.options.delayUpdates ? Bytes(".~tmp~") : nil),

@@ -73,6 +73,8 @@ public final class Session: @unchecked Sendable {
     public let daemonFilters: FilterList?
     public let statistics = Monitor(TransferStatistics())
     let stopRequest = Atomic<Int32>(0)
+    /// This half of a local copy ends because of something that it has said itself.
+    let hasFailed = Atomic<Bool>(false)
     /// The receiving half of a local copy, which ends when the sending half does.
     weak var companion: Session?
     /// Lowest-numbered signal or limit that ends the run: set by `interrupt`.

@@ -202,10 +202,12 @@ extension FilterList {
         mergeDepth += 1
         defer { mergeDepth -= 1 }
         if flags.contains(.wordSplit) {
-            let words = settings.nulSeparated ? text.map { $0 == 0 ? 0x20 : $0 } : text
-            try add(
-                words, template: flags, syntax: syntax, isWordSplit: true, origin: RuleOrigin(file: file, line: nil),
-                to: place)
+            // Compatibility: each word of a file is a rule of its own, so that none has a space in it.
+            for word in text.split(whereSeparator: { $0.isASCIISpace || settings.nulSeparated && $0 == 0 }) {
+                try add(
+                    Bytes(word), template: flags, syntax: syntax, isWordSplit: true,
+                    origin: RuleOrigin(file: file, line: nil), to: place)
+            }
             return
         }
         var line = 0
@@ -281,7 +283,10 @@ extension FilterList {
                 }
             }
         }
+        // Compatibility: directories above the first one are searched once only, and what they say goes with it.
+        let isSetUp = merges.prefix(before.count).map(\.isSetUp)
         merges = before
+        for (index, isSetUp) in isSetUp.enumerated() { merges[index].isSetUp = isSetUp }
     }
 
     /// Reads files in the directories between the one that the rule names and `full`.

@@ -95,6 +95,7 @@ extension FilterList {
         if addsMerge { try addFilter(Bytes(":C")) }
         if addsMarker {
             try addFilter(Bytes("-C"))
+            if keepsCVSFiles, !rules.isEmpty { rules[rules.count - 1].flags.formUnion(.sides) }
             // rsync makes the list at once, and tells.
             if onTrace != nil { _ = builtCVSRules() }
         }
@@ -133,7 +134,15 @@ extension FilterList {
         } catch {
             // Plain words have no syntax to break.
         }
+        if keepsCVSFiles {
+            for index in cvsRules?.indices ?? 0..<0 { cvsRules?[index].flags.formUnion(.sides) }
+        }
         return cvsRules ?? []
+    }
+
+    /// Compatibility: a client that pulls keeps the files of `-C` even with `--delete-excluded`.
+    private var keepsCVSFiles: Bool {
+        !settings.amServer && settings.side == .receiver && settings.deleteExcluded
     }
 
     // MARK: - Daemon module parameters, to be added in this order

@@ -63,6 +63,10 @@ struct DifferentialLine: Sendable, CustomStringConvertible {
         script + (start == .absent ? "" : " (\(start))") + (isTraced ? " (traced)" : "")
     }
 
+    /// Whether the numbers of bytes on the wire say something: not where debug lines, whose order and number of frames is a
+    /// matter of timing, travel with the data.
+    var comparesCounts: Bool { order != .ignored && !script.contains("--debug") && !script.contains("-vv") }
+
     /// Whether two programs talk: then each of them is Dray once.
     var hasPeer: Bool { script.contains("host:") || script.contains("::") || script.contains("rsync://") }
 }

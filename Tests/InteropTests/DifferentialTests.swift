@@ -12,7 +12,7 @@ extension Interop {
             let all =
                 given ?? ownTable ?? DifferentialLine.operands + DifferentialLine.output + DifferentialLine.disk
                 + DifferentialLine.filters + DifferentialLine.failures + DifferentialLine.optionEffects
-                + DifferentialLine.logs
+                + DifferentialLine.logs + DifferentialLine.wordings + DifferentialLine.rules
             guard let text = getenv("DRAY_LINES").map({ String(cString: $0) }) else { return all }
             return all.filter { $0.description.contains(text) }
         }()
@@ -29,12 +29,14 @@ extension Interop {
             }
         }
 
-        /// `DRAY_LINES_TABLE=failures`, `logs` or `options` runs one table.
+        /// `DRAY_LINES_TABLE=failures`, `logs`, `options`, `wordings` or `rules` runs one table.
         private static let ownTable: [DifferentialLine]? = {
             switch getenv("DRAY_LINES_TABLE").map({ String(cString: $0) }) {
             case "failures": DifferentialLine.failures
             case "logs": DifferentialLine.logs
             case "options": DifferentialLine.optionEffects
+            case "wordings": DifferentialLine.wordings
+            case "rules": DifferentialLine.rules
             default: nil
             }
         }()

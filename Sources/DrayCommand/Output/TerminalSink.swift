@@ -136,7 +136,10 @@ public final class TerminalSink: TransferEventSink {
         state.withLock { state in
             switch event {
             case .message(let level, let text): message(level, text, &state)
-            case .remoteMessage(let code, let text): message(Self.level(code), text, &state)
+            case .remoteMessage(let code, let text):
+                message(
+                    Self.level(code), text, &state,
+                    isFromOtherHalf: options.isLocal && options.standardErrorMode != .client)
             case .fileListStarted(let incremental): listStarted(incremental, &state)
             case .fileListProgress(let count): listProgress(count, &state)
             case .fileListFinished(let count): listFinished(count, &state)
@@ -201,7 +204,11 @@ public final class TerminalSink: TransferEventSink {
     // MARK: - Texts
 
     /// Each message is one line, of this side or the other: line ends inside belong to a name.
-    private func message(_ level: MessageLevel, _ text: Bytes, _ state: inout State) {
+    ///
+    /// - Parameter isFromOtherHalf: what rsync's other process would print itself, and in ASCII.
+    private func message(
+        _ level: MessageLevel, _ text: Bytes, _ state: inout State, isFromOtherHalf: Bool = false
+    ) {
         switch level {
         case .info: info(text, &state, isOneLine: true)
         case .notice: info(text, &state, logging: false, isOneLine: true)
@@ -215,6 +222,7 @@ public final class TerminalSink: TransferEventSink {
             flush(&state)
             let start = state.listLineIsBare ? Bytes("\n") : []
             state.listLineIsBare = false
+            let charset = (isFromOtherHalf || options.amServer) && !options.eightBitOutput ? .ascii : charset
             writeAll(configuration.standardError, start + OutputEscaping.escape(text, charset))
             log?.write(text, isWarning: true)
         }

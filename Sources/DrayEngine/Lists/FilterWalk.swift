@@ -14,6 +14,7 @@ final class FilterWalk {
     private let side: FilterSide
     private struct Entered {
         var depth: Int
+        var path: Bytes
         /// Per-directory lists were there when it was entered.
         var hasLists: Bool
         var isLoaded: Bool
@@ -83,7 +84,14 @@ final class FilterWalk {
     func changeToParents(of path: Bytes, root: Bytes) throws(TransferFailure) {
         if list.isEmpty && tell == nil { return }
         for (index, byte) in path.enumerated() where byte == UInt8(ascii: "/") && index > 0 {
-            try change(to: Bytes(path[..<index]), root: root)
+            let parent = Bytes(path[..<index])
+            // What an argument before has come through stays.
+            let depth = Self.depth(parent)
+            if self.root == root, entered.contains(where: { $0.depth == depth && $0.path == parent }) {
+                try forget(downTo: depth + 1)
+            } else {
+                try change(to: parent, root: root)
+            }
         }
     }
 
@@ -118,7 +126,7 @@ final class FilterWalk {
             if shown.last != UInt8(ascii: "/") { shown.append(UInt8(ascii: "/")) }
             tell(Bytes("pushing local filters for ") + shown)
         }
-        var item = Entered(depth: depth, hasLists: list.hasMergeLists, isLoaded: false)
+        var item = Entered(depth: depth, path: directory, hasLists: list.hasMergeLists, isLoaded: false)
         if !list.isEmpty {
             if self.root != root {
                 self.root = root

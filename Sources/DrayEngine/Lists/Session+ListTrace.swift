@@ -22,11 +22,9 @@ extension Session {
         for position in 0..<count {
             let entry = segment.entry(position).pointee
             if entry.flags.contains(.cleared) {
-                reporter.info(
-                    who
-                        + Bytes(
-                            text: "i=\(segment.ndx(position))   mode=00 len=1"
-                                + "\(options.owner ? " uid=0" : "")\(options.group ? " gid=0" : "") flags=0"))
+                let (uid, gid) = (segment.attributes(entry).uid, segment.attributes(entry).gid)
+                let owners = (options.owner ? " uid=\(uid)" : "") + (options.group ? " gid=\(gid)" : "")
+                reporter.info(who + Bytes(text: "i=\(segment.ndx(position))   mode=00 len=1\(owners) flags=0"))
                 continue
             }
             let path = segment.path(entry)

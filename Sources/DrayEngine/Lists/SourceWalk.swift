@@ -230,13 +230,13 @@ final class SourceWalk {
         segment.parentDirectory = index
         try sendDirectory(Int(index), segment)
         // Duplicate directories of other arguments share this list; the same one twice in a row is looked at once.
-        var previous = lists.directories.node(Int(index)).pointee.path
+        var previous = contentPath(index)
         var twin = lists.directories.node(Int(index)).pointee.nextSibling
         while twin >= 0 {
             let isTwin = isTwin(Int(twin), of: Int(index))
             let path = lists.directories.node(Int(twin)).pointee.path
             if isTwin && path != previous { try sendDirectory(Int(twin), segment) }
-            if isTwin { previous = path }
+            if isTwin { previous = contentPath(twin) }
             // In sorted order they are neighbours.
             if !isTwin && session.conversion == nil { break }
             twin = lists.directories.node(Int(twin)).pointee.nextSibling
@@ -251,6 +251,12 @@ final class SourceWalk {
             try filters.changeToNothing()
             try sendEOF()
         }
+    }
+
+    /// Path of a directory whose contents are sent; −1 for one that is only on the way to something.
+    private func contentPath(_ index: Int32) -> Int32 {
+        lists.directories.entry(Int(index)).pointee.flags.contains(.contentDirectory)
+            ? lists.directories.node(Int(index)).pointee.path : -1
     }
 
     private func isTwin(_ other: Int, of index: Int) -> Bool {

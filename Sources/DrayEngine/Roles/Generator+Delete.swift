@@ -161,7 +161,7 @@ extension Generator {
         if options.debug[.del] >= 2 { tellDeletion(path, status, isMakingRoom, isNested) }
         if status.isDirectory {
             if !(try emptyDirectory(
-                parent, itemName, path, device: device, isMakingRoom: isMakingRoom, isLimited: isLimited))
+                parent, itemName, path, device: device, isMakingRoom: isMakingRoom))
             {
                 session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
                 let isLimitReached = isLimited && options.maxDelete.map { deletionCount >= max(0, $0) } ?? false
@@ -253,7 +253,7 @@ extension Generator {
 
     /// Deletes a directory's contents; false if something had to stay.
     private func emptyDirectory(
-        _ parent: Int32, _ itemName: Bytes, _ path: Bytes, device: UInt64, isMakingRoom: Bool, isLimited: Bool
+        _ parent: Int32, _ itemName: Bytes, _ path: Bytes, device: UInt64, isMakingRoom: Bool
     ) throws(TransferFailure) -> Bool {
         let descriptor = itemName.withCString { FileSystem.open(parent, $0, O_RDONLY | O_DIRECTORY | O_NOFOLLOW) }
         if descriptor < 0 { return true }
@@ -288,7 +288,7 @@ extension Generator {
         for extra in extras {
             if !(try deleteItem(
                 descriptor, extra.name, path.appendingComponent(extra.name), extra.status, device: device,
-                isLimited: isLimited, isNested: true))
+                isNested: true))
             {
                 isEmpty = false
             }

@@ -361,9 +361,10 @@ extension Generator {
     }
 
     private func deleteDuring(_ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
-        guard options.deleteMode == .during || options.deleteMode == .delay, entry.flags.contains(.contentDirectory)
-        else { return }
-        try deleteIn(list, entry)
+        guard options.deleteMode == .during || options.deleteMode == .delay else { return }
+        if entry.flags.contains(.contentDirectory) { return try deleteIn(list, entry) }
+        // What is in it stays, but its rules hold for what lies deeper.
+        try filters.change(to: list.path(entry), root: session.displayDirectory)
     }
 
     /// Sets a directory's mode and time once nothing in it changes any more.

@@ -105,7 +105,12 @@ final class Receiver {
 
     /// Tells the generator of an event, at the latest when this role waits for input.
     func post(_ event: ReceiverEvents.Event) {
-        if options.debug[.io] >= 1, case .success(let ndx) = event { tellSuccess(ndx) }
+        // Otherwise rsync's generator does not need to know.
+        if options.debug[.io] >= 1, case .success(let ndx) = event,
+            session.incremental || options.removeSourceFiles > 0
+        {
+            tellSuccess(ndx)
+        }
         unposted.append(event)
         // The generator of a batch is waited for, so nothing may be kept from it.
         if unposted.count >= Self.eventGroup || session.wishes != nil { postAll() }
