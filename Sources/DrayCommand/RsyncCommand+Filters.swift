@@ -11,10 +11,13 @@ extension RsyncCommand {
     /// Adds each rule of a line to a list that is only there for their errors, as they are read.
     func checkRules(of parser: inout OptionParser) {
         var list: FilterList?
+        // What is told of the rules before a bad one; those of good lines are told of when they are read for good.
+        var lines: Bytes = []
         parser.onFilter = { [self] (option, options) throws(TransferFailure) in
             let rules = list ?? emptyFilters(options)
             list = rules
-            do throws(TransferFailure) { try Self.add(option, to: rules) } catch {
+            do throws(TransferFailure) { try Self.add(option, to: rules, trace: { lines += $0 + [0x0a] }) } catch {
+                _ = writeAll(STDOUT_FILENO, lines)
                 var failure = error
                 failure.role = failure.role ?? rules.settings.role
                 throw failure
@@ -42,15 +45,21 @@ extension RsyncCommand {
     }
 
     /// Adds filter options in the order they were typed.
-    static func add(_ options: [FilterOption], to list: FilterList) throws(TransferFailure) {
+    ///
+    /// - Parameter trace: takes debug lines about rules that stand behind the option that asks for them.
+    static func add(
+        _ options: [FilterOption], to list: FilterList, trace: ((Bytes) -> Void)? = nil
+    ) throws(TransferFailure) {
         // Files that are named before `-0` are read by lines; those met on the way as it is in the end.
         let isNulSeparated = list.settings.nulSeparated
         list.settings.nulSeparated = false
         defer { list.settings.nulSeparated = isNulSeparated }
-        for option in options { try add(option, to: list) }
+        for option in options { try add(option, to: list, trace: trace) }
     }
 
-    private static func add(_ option: FilterOption, to list: FilterList) throws(TransferFailure) {
+    private static func add(
+        _ option: FilterOption, to list: FilterList, trace: ((Bytes) -> Void)?
+    ) throws(TransferFailure) {
         switch option {
         case .fromZero(let isOn): list.settings.nulSeparated = isOn
         case .filter(let rule): try list.addFilter(rule)
@@ -60,6 +69,7 @@ extension RsyncCommand {
         case .includeFrom(let file): try list.addIncludeFrom(file)
         case .perDirectory: try list.addFilterShortcut()
         case .cvsExclude: break
+        case .tracing(let isOn): list.onTrace = isOn ? trace : nil
         }
     }
 
@@ -70,14 +80,13 @@ extension RsyncCommand {
         list.settings.role = .client
         list.settings.nulSeparated = options.fromZero
         list.onNotice = { line in sink?.handle(.message(.error, line + [0x0a])) }
-        try Self.add(command.client.filters, to: list)
+        let trace = sink.map { sink in { (line: Bytes) in sink.handle(.message(.info, line + [0x0a])) } }
+        try Self.add(command.client.filters, to: list, trace: trace)
+        list.onTrace = options.debug[.filter] >= 2 ? trace : nil
         if options.backup && options.backupDirectory == nil && options.deletes && !options.deleteExcluded
             && (!options.amServer || options.isLocal)
         {
             try list.addBackupProtection(suffix: options.backupSuffix)
-            if options.debug[.filter] >= 2 {
-                sink?.handle(.message(.info, Bytes("[client] add_rule(-r *") + options.backupSuffix + Bytes(")\n")))
-            }
         }
         return list
     }

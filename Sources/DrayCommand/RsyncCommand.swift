@@ -61,6 +61,7 @@ struct RsyncCommand {
         var parser = OptionParser(context)
         checkRules(of: &parser)
         var role = RoleName.client
+        var exitDebug = 0
         do throws(TransferFailure) {
             switch try parser.parse(arguments) {
             case .text(let text, let toStandardError, let code, let textRole):
@@ -72,6 +73,7 @@ struct RsyncCommand {
                 switch command.mode {
                 case .daemon: return DaemonCalls.serve(arguments)
                 case .client:
+                    exitDebug = command.options.debug[.exit]
                     role = Self.clientRole(command)
                     return try runClient(command)
                 case .server:
@@ -81,17 +83,29 @@ struct RsyncCommand {
             }
         } catch {
             if error.isPermanent { onPermanentFailure() }
-            return printFailure(error, role: error.role ?? role)
+            return printFailure(error, role: error.role ?? role, exitDebug: exitDebug)
         }
     }
 
     /// Prints why the run ends; the code is another one if that cannot be told.
-    private func printFailure(_ failure: TransferFailure, role: RoleName) -> ExitCode {
+    ///
+    /// - Parameter exitDebug: level of `--debug=exit`, as far as it is known.
+    private func printFailure(_ failure: TransferFailure, role: RoleName, exitDebug: Int = 0) -> ExitCode {
         // Nothing is known yet about the charset of the terminal.
         for line in failure.lines {
             if !writeAll(STDERR_FILENO, OutputEscaping.escape(line, .ascii) + [0x0a]) { return .messages }
         }
         if failure.quiet { return failure.code }
+        let code = failure.code.rawValue
+        func tell(_ level: Int, _ text: String) {
+            if exitDebug >= level { _ = writeAll(STDOUT_FILENO, Bytes(text: "[\(role.rawValue)] \(text)\n")) }
+        }
+        let place = "_exit_cleanup(code=\(code), file=RsyncCommand.swift, line=\(#line)): "
+        tell(2, place + "entered")
+        defer {
+            tell(1, place + "about to call exit(\(code))")
+            tell(3, "sending MSG_ERROR_EXIT with exit_code \(code)")
+        }
         let closing = Reporter.errorLine(failure.code, role: role)
         onLastError(closing)
         return writeAll(STDERR_FILENO, closing + [0x0a]) ? failure.code : .messages
@@ -156,7 +170,10 @@ struct RsyncCommand {
         let options = command.options
         func tell(_ text: String) { sink.handle(.message(.info, Bytes(text: text + "\n"))) }
         let role: RoleName = options.amSender ? .sender : sink.hasEntries ? .generator : .unsplitReceiver
-        let place = "[\(role.rawValue)] _exit_cleanup(code=\(code.rawValue), file=RsyncCommand.swift, line=\(line)): "
+        // What only some files suffered from is found out on the way out.
+        let isLate = code == .partial || code == .vanished || code == .deleteLimit
+        let given = isLate && (options.amSender || sink.hasEntries) ? 0 : code.rawValue
+        let place = "[\(role.rawValue)] _exit_cleanup(code=\(given), file=RsyncCommand.swift, line=\(line)): "
         if options.debug[.exit] >= 2 { tell(place + "entered") }
         tell(place + "about to call exit(\(code.rawValue))")
     }

@@ -21,8 +21,21 @@ final class ServerSink: TransferEventSink {
 
     var wantsProgress: Bool { false }
 
+    private static func code(_ level: MessageLevel) -> MessageCode {
+        switch level {
+        case .info, .notice, .log: .info
+        case .warning: .warning
+        case .error: .error
+        case .errorTransfer: .errorTransfer
+        }
+    }
+
     func handle(_ event: TransferEvent) {
         switch event {
+        case .message(let level, let text) where client != nil && level != .log:
+            // The client's sink keeps the order on the screen, and knows then that the end was explained.
+            client?.handle(.remoteMessage(Self.code(level), text))
+            terminal.handle(.message(.log, text))
         case .message, .remoteMessage: terminal.handle(event)
         case .listEntry: client?.handle(event)
         // What a server does goes to its log, if it has one.

@@ -312,7 +312,9 @@ public final class FileSegment: @unchecked Sendable {
 
     /// Handles equal neighbours of the sorted list (chapter 02 §7.3). The receiver clears the dropped entry; the sender
     /// only marks duplicate directories, whose contents travel with the first one.
-    public func markDuplicates(onSender: Bool, protocolVersion: Int32) {
+    ///
+    /// - Parameter onDrop: takes the sorted position of each entry that is cleared because of an equal one.
+    public func markDuplicates(onSender: Bool, protocolVersion: Int32, onDrop: ((Int) -> Void)? = nil) {
         if count < 2 { return }
         let fileOrder = FileOrder(segment: self, protocolVersion: protocolVersion)
         var kept = 0
@@ -330,10 +332,12 @@ public final class FileSegment: @unchecked Sendable {
                 continue
             }
             if protocolVersion < 29 && currentIsDirectory && !previousIsDirectory {
+                onDrop?(kept)
                 previous.pointee.flags.insert(.cleared)
                 kept = position
                 continue
             }
+            onDrop?(position)
             if previousIsDirectory && currentIsDirectory {
                 previous.pointee.flags.formUnion(
                     current.pointee.flags.intersection([.topDirectory, .contentDirectory]))
@@ -343,17 +347,18 @@ public final class FileSegment: @unchecked Sendable {
             }
             current.pointee.flags.insert(.cleared)
         }
-        if !onSender && protocolVersion >= 29 { clearFilesHiddenByDirectories(fileOrder) }
+        if !onSender && protocolVersion >= 29 { clearFilesHiddenByDirectories(fileOrder, onDrop) }
     }
 
     /// A directory with the name of a non-directory wins (protocol ≥ 29, where the two sort far apart).
-    private func clearFilesHiddenByDirectories(_ fileOrder: FileOrder) {
+    private func clearFilesHiddenByDirectories(_ fileOrder: FileOrder, _ onDrop: ((Int) -> Void)?) {
         for position in 0..<count {
             let directory = entry(position).pointee
             guard isDirectory(directory), !directory.flags.contains(.cleared) else { continue }
             let name = name(directory)
             if name.count == 1 && name[0] == UInt8(ascii: ".") { continue }
             if let other = find(directory.directory, name, asDirectory: false) {
+                onDrop?(other)
                 entry(other).pointee.flags.insert(.cleared)
             }
         }

@@ -63,6 +63,11 @@ public final class DeltaMatcher {
     /// Blocks matched, and windows whose rolling sum led to a block that they were not, of all runs.
     public private(set) var matchCount = 0
     public private(set) var falseAlarmCount = 0
+    /// Windows whose slot of rsync's table holds some block, of all runs; counted only where `countsHashHits` is set, which
+    /// makes the search slower.
+    public private(set) var hashHitCount = 0
+    public var countsHashHits = false
+    private var slots: RsyncSlots?
 
     /// What a search does, step by step (`--debug=deltasum2` and more).
     public enum Step: Sendable {
@@ -101,6 +106,7 @@ public final class DeltaMatcher {
         let block = Int(table.head.blockLength)
         prepare(length: length, block: table.count > 0 ? block : 0, count: table.count)
         defer { leaveShared() }
+        slots = countsHashHits && table.count > 0 ? RsyncSlots(table) : nil
         self.updatingBasis = updatingBasis
         if table.count == 0 || length <= 0 {
             try copyRest(from: &source, to: &sink)
@@ -189,25 +195,27 @@ public final class DeltaMatcher {
     ) throws {
         if trace != nil { try traceStart(block, &source, &sink) }
         // A basis of one short block has no full block to look for.
-        if table.count == 1, table.head.remainder != 0 {
-            if tracesOffsets { traceTail(Int(table.head.remainder)) }
+        if table.count == 1, table.head.remainder != 0, slots == nil || tracesOffsets {
+            traceTail(block, table)
             return
         }
         guard try fill(block, &source, &sink) else {
-            if tracesOffsets { traceTail(Int(table.head.remainder)) }
+            traceTail(block, table)
             return
         }
         var sum = RollingChecksum(rollingSum(block))
         while true {
             let isCandidate =
-                tracesOffsets ? looksPromising(sum.value, table) : try scan(block, &sum, table, &sink)
+                tracesOffsets
+                ? looksPromising(sum.value, table)
+                : slots == nil ? try scan(block, &sum, table, &sink) : scanCounting(block, &sum, table)
             if isCandidate,
                 let found = try findBlock(sum.value, block, table, hasher, &source, &sink)
             {
                 try accept(found, block, &sink)
                 repeat {
                     guard try fill(block, &source, &sink) else {
-                        if tracesOffsets { traceTail(Int(table.head.remainder)) }
+                        traceTail(block, table)
                         return
                     }
                     sum = RollingChecksum(rollingSum(block))
@@ -215,6 +223,7 @@ public final class DeltaMatcher {
                     if trace != nil { break }
                     // A run of wanted blocks needs no look-up.
                     guard let more = try findWanted(sum.value, block, table, hasher, &source, &sink) else { break }
+                    hashHitCount += 1
                     try accept(more, block, &sink)
                 } while true
                 continue
@@ -223,7 +232,7 @@ public final class DeltaMatcher {
             guard try fill(block + 1, &source, &sink) else {
                 // The window shrinks from here on: only the short last block may still match.
                 position += 1
-                if tracesOffsets { traceTail(Int(table.head.remainder)) }
+                traceTail(block, table)
                 return
             }
             let window = unsafe buffer.baseAddress! + position
@@ -318,18 +327,55 @@ public final class DeltaMatcher {
 
     private func looksPromising(_ sum: UInt32, _ table: BlockSumTable) -> Bool {
         trace?(.looksAt(offset: base + Int64(position), sum: sum))
+        if slots?.holds(sum) == true { hashHitCount += 1 }
         return table.firstBlock(withSum: sum) >= 0
     }
 
     /// Offsets near the end, where what is left is shorter than a block.
-    private func traceTail(_ short: Int) {
-        guard short > 0 else { return }
+    private func traceTail(_ block: Int, _ table: BlockSumTable) {
+        let short = Int(table.head.remainder)
+        guard short > 0, tracesOffsets || slots != nil else { return }
         var start = position
         // The first offset is looked at whatever the length.
         while available - start >= short || base == 0 && start == 0 && available > 0 {
-            let left = UnsafeRawBufferPointer(rebasing: buffer[start..<available])
-            trace?(.looksAt(offset: base + Int64(start), sum: RollingChecksum.sum(left)))
+            let end = min(available, start + block)
+            let sum = RollingChecksum.sum(UnsafeRawBufferPointer(rebasing: buffer[start..<end]))
+            if tracesOffsets { trace?(.looksAt(offset: base + Int64(start), sum: sum)) }
+            if slots?.holds(sum) == true { hashHitCount += 1 }
             start += 1
+        }
+    }
+
+    /// `scan` one position after another, looking into rsync's slots at each.
+    private func scanCounting(_ block: Int, _ sum: inout RollingChecksum, _ table: BlockSumTable) -> Bool {
+        guard let slots else { return false }
+        let start = unsafe UnsafePointer(buffer.baseAddress!.assumingMemoryBound(to: UInt8.self))
+        let limit = available - block
+        let length = UInt32(truncatingIfNeeded: block)
+        var (at, rolling, hits) = (position, sum, 0)
+        defer {
+            position = at
+            sum = rolling
+            hashHitCount += hits
+        }
+        while true {
+            let value = rolling.value
+            if slots.holds(value) {
+                hits += 1
+                if table.firstBlock(withSum: value) >= 0 { return true }
+            }
+            if at >= limit { return false }
+            // Safe: `limit` + `block` bytes are available.
+            unsafe rolling.slide(old: start[at], new: start[at + block], length: length)
+            at += 1
+        }
+    }
+
+    /// Compatibility: rsync lets long literals go before it has found the match that ends them.
+    private func noteLiterals(before offset: Int64, block: Int) {
+        let piece = Int64(Limits.literalPiece)
+        while lastMatch + Int64(block) + piece < offset, length - (lastMatch + Int64(block) + piece) > piece {
+            lastMatch += piece
         }
     }
 
@@ -353,6 +399,7 @@ public final class DeltaMatcher {
         matchCount += 1
         if let trace {
             let offset = base + Int64(position)
+            noteLiterals(before: offset, block: count)
             trace(.matches(offset: offset, lastMatch: lastMatch, block: block, count: count))
             lastMatch = offset + Int64(count)
         }

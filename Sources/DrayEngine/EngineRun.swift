@@ -8,6 +8,7 @@ import DrayFiles
 import DrayFilters
 import DrayWire
 import Glibc
+import Synchronization
 
 /// The client's side of an established connection.
 public enum EngineClient {
@@ -81,8 +82,11 @@ public enum EngineLocal {
     ///   - server: session of the receiving half (`amServer`), on the other end of the client's channel.
     public static func run(client: Session, server: Session, sources: [Bytes], destination: Bytes?) -> ExitCode {
         // Compatibility: both halves of rsync's local copy take on the identity; here they are one process.
-        let refusal = SideRun(client).prepare { () throws(TransferFailure) in try client.assumeCopyIdentity() }
-        if let refusal { return refusal }
+        let refusal = SideRun(server).prepare { () throws(TransferFailure) in try client.assumeCopyIdentity() }
+        if refusal != nil {
+            return SideRun(client).prepare { () throws(TransferFailure) in try client.assumeCopyIdentity() } ?? .ok
+        }
+        client.companion = server
         let serverCode = Monitor(ExitCode.ok)
         let thread = RoleThread {
             let code = SideRun(server).run { run throws(TransferFailure) in
@@ -106,8 +110,9 @@ public enum EngineLocal {
         if code != .ok { client.channel.cancel() }
         thread.join()
         let other = serverCode.withLock { $0 }
-        // Why this half has failed says more than that the other one lost its connection.
-        if code != .ok && other == .protocolStream { return code }
+        // Why this half has failed says more than that the other one was stopped or lost its connection.
+        if code != .ok && (other == .protocolStream || other == .userSignal1) { return code }
+        if server.hasFailed.load(ordering: .acquiring) { return other }
         return ExitCode(rawValue: max(code.rawValue, other.rawValue))
     }
 }
@@ -167,9 +172,27 @@ final class SideRun {
 
     private func end(_ raised: TransferFailure) -> ExitCode {
         var failure = raised
-        if let code = session.interruption, failure.code == .signal {
-            failure.code = code
+        if let code = session.interruption {
+            if failure.code == .signal { failure.code = code }
+            // The half that stops this one may have closed the connection already.
+            if code == .userSignal1 && failure.code == .protocolStream { failure = TransferFailure(code) }
         }
+        let isReceivingHalf = session.options.isLocal && session.options.amServer
+        if failure.code == .userSignal1 { failure.role = role }
+        // The other half may be writing rather than reading, and then gets nothing through the connection.
+        if isReceivingHalf && !failure.cameFromPeer {
+            session.reporter.attach(nil)
+            if failure.code != .userSignal1 && failure.code != .protocolStream {
+                session.hasFailed.store(true, ordering: .releasing)
+            }
+        }
+        // Why the connection was lost has been said there.
+        let lost: [ExitCode] = [.socketIO, .protocolStream]
+        if let other = session.companion, lost.contains(failure.code), other.hasFailed.load(ordering: .acquiring) {
+            failure = TransferFailure(.protocolStream, lines: [], role: role)
+            failure.cameFromPeer = true
+        }
+        if failure.code == .signal && role == .generator { failure.role = role }
         if failure.role == nil { failure.role = role }
         let ownCode = failure.code
         if let shellExit = session.environment.shellExit { failure.code = shellExit(failure.code) }
@@ -180,6 +203,7 @@ final class SideRun {
         if !isSaidElsewhere { session.reporter.failure(failure, role: role) }
         var ownFailure = failure
         ownFailure.code = ownCode
+        stopOthers(ownFailure)
         announce(ownFailure)
         if let receiverThread {
             // The peer answers or closes; afterwards nothing may hold the reader back.
@@ -188,6 +212,16 @@ final class SideRun {
         }
         if failure.code == .ok && failure.cameFromPeer { return session.reporter.finalCode }
         return failure.code
+    }
+
+    /// rsync's processes stop those that they have started, and these say so.
+    private func stopOthers(_ failure: TransferFailure) {
+        let lost: [ExitCode] = [.socketIO, .protocolStream, .userSignal1]
+        if failure.cameFromPeer || failure.code == .ok || lost.contains(failure.code) { return }
+        session.companion?.interrupt(.userSignal1)
+        if receiverThread != nil && failure.role == .generator && !session.options.amServer {
+            session.reporter.error(Reporter.errorLine(.userSignal1, role: .receiver))
+        }
     }
 
     /// Tells the peer why this side leaves (protocol ≥ 31) and lets it read that.
@@ -208,6 +242,10 @@ final class SideRun {
             }
         }
         if isSilent && failure.code != .signal && failure.code != .protocolStream { return }
+        // Compatibility: a server that sends to a pipe leaves without a word; its client finds the stream closed.
+        if role == .sender && session.options.amServer && !session.options.amDaemon && !failure.cameFromPeer {
+            return writer.dropPending()
+        }
         writer.timeoutSeconds = 5
         try? writer.flush()
         if !isSilent && receiverThread == nil && (session.options.amDaemon || session.environment.isDaemonSocket) {
@@ -249,6 +287,17 @@ final class SideRun {
     }
 
     private func prepareFilters() {
+        session.filters.settings.role = session.role
+        if session.options.debug[.filter] >= 2 {
+            // A server's connection is no place for messages yet.
+            let level: MessageLevel = session.options.amServer ? .warning : .info
+            session.filters.onTrace = { [reporter = session.reporter] in reporter.message(level, $0) }
+        }
+        defer {
+            if session.filters.onTrace != nil {
+                session.filters.onTrace = { [reporter = session.reporter] in reporter.info($0) }
+            }
+        }
         session.filters.settings.protocolVersion = session.protocolVersion
         if let directory = session.options.partialDirectory ?? (session.options.delayUpdates ? Bytes(".~tmp~") : nil),
             !session.options.amServer || session.options.isLocal
@@ -299,8 +348,6 @@ final class SideRun {
                         role: role)
                 }
                 let rule = try session.reader.bytes(Int(length))
-                session.debug(
-                    .filter, 2, line: Bytes(text: "[\(session.role.rawValue)] add_rule(") + rule + Bytes(")"))
                 try session.filters.addFromWire(rule, protocolVersion: session.protocolVersion)
             }
         }

@@ -33,9 +33,9 @@ public final class Reporter: Sendable {
         quiet = options.quiet
         errorsThroughConnection =
             options.amServer
-            && (options.isLocal || (options.amDaemon && options.standardErrorMode == .errors)
-                || options.standardErrorMode == .client)
-        allToOwnError = options.standardErrorMode == .all
+            && (options.isLocal || options.amDaemon || options.standardErrorMode == .client)
+        // A daemon has no standard error that anybody reads.
+        allToOwnError = options.standardErrorMode == .all && !(options.amServer && options.amDaemon)
     }
 
     /// Framing has begun: a server's texts may travel through `writer` from now on.

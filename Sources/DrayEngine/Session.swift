@@ -75,6 +75,10 @@ public final class Session: @unchecked Sendable {
     public let daemonFilters: FilterList?
     public let statistics = Monitor(TransferStatistics())
     let stopRequest = Atomic<Int32>(0)
+    /// This half of a local copy ends because of something that it has said itself.
+    let hasFailed = Atomic<Bool>(false)
+    /// The receiving half of a local copy, which ends when the sending half does.
+    weak var companion: Session?
     /// Lowest-numbered signal or limit that ends the run: set by `interrupt`.
     let startNanoseconds = monotonicNanoseconds()
     /// Wall clock when the session began, seconds since 1970.
@@ -103,6 +107,8 @@ public final class Session: @unchecked Sendable {
     /// Ends the run from outside (a signal): every blocked role returns and the run ends with `code`.
     public func interrupt(_ code: ExitCode) {
         stopRequest.store(code.rawValue, ordering: .relaxed)
+        // As if each half were a process: the sending one stops the other by another signal.
+        companion?.stopRequest.store(ExitCode.userSignal1.rawValue, ordering: .relaxed)
         channel.cancel()
     }
 

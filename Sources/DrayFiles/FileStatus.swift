@@ -343,6 +343,12 @@ public enum FileSystem {
         lseek(descriptor, off_t(offset), SEEK_SET) < 0 ? errno : 0
     }
 
+    /// A second descriptor of the same open file; negative errno on failure.
+    public static func duplicate(_ descriptor: Int32) -> Int32 {
+        let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
+        return copy < 0 ? -errno : copy
+    }
+
     /// Bytes a device holds, found by seeking; 0 if it cannot tell. The offset is 0 afterwards.
     public static func deviceLength(_ descriptor: Int32) -> Int64 {
         let end = lseek(descriptor, 0, SEEK_END)

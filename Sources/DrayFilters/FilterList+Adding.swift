@@ -44,6 +44,7 @@ extension FilterList {
         if rule.flags.contains(.clear) { return clear(place.target) }
         if rule.flags.contains(.xattr) { hasXattrRules = true }
         if rule.flags.contains(.perDirectory) { hasSeenDirMerge = true }
+        if onTrace != nil { traceRule(rule, shown, origin, place.target) }
         if rule.flags.contains(.merge) {
             let baseName = rule.pattern.splitLastComponent.name
             let isPerDirectory = rule.flags.contains(.perDirectory)
@@ -58,6 +59,9 @@ extension FilterList {
             rule.mergeIndex = merges.count
             rule.slashCount = 0
             merges.append(MergeList(flags: rule.flags, name: rule.pattern, baseName: baseName, origin: origin))
+            if onTrace != nil {
+                trace("activating mergelist #\(rule.mergeIndex) ", label(rule.mergeIndex))
+            }
             return append(rule, to: place.target)
         }
         if rule.flags.contains(.cvs) { return append(rule, to: place.target) }
@@ -75,6 +79,7 @@ extension FilterList {
     }
 
     private func clear(_ target: Target) {
+        if onTrace != nil { trace("clearing filter list", suffix(target)) }
         switch target {
         case .main:
             release(rules)
@@ -92,6 +97,7 @@ extension FilterList {
     private func release(_ gone: [FilterRule]) {
         for rule in gone where rule.mergeIndex >= 0 && merges[rule.mergeIndex].isActive {
             merges[rule.mergeIndex].isActive = false
+            if onTrace != nil { trace("deactivating mergelist #\(rule.mergeIndex) ", label(rule.mergeIndex)) }
             let inner = merges[rule.mergeIndex].rules
             merges[rule.mergeIndex].rules = []
             release(inner)
@@ -145,6 +151,7 @@ extension FilterList {
         let kind: FilterFileKind =
             path == Bytes("-") && !settings.amServer && origin.file == nil
             ? .standardInput : settings.isDaemonList ? .daemonParameter : .merge
+        if onTrace != nil { traceFile(origin.file == nil ? path : shown, rule.flags, origin, fatal: 1) }
         guard let text = try read(path, kind: kind, isInclude: rule.flags.contains(.include), origin: origin, shown)
         else { return }
         try addLines(
@@ -195,10 +202,12 @@ extension FilterList {
         mergeDepth += 1
         defer { mergeDepth -= 1 }
         if flags.contains(.wordSplit) {
-            let words = settings.nulSeparated ? text.map { $0 == 0 ? 0x20 : $0 } : text
-            try add(
-                words, template: flags, syntax: syntax, isWordSplit: true, origin: RuleOrigin(file: file, line: nil),
-                to: place)
+            // Compatibility: each word of a file is a rule of its own, so that none has a space in it.
+            for word in text.split(whereSeparator: { $0.isASCIISpace || settings.nulSeparated && $0 == 0 }) {
+                try add(
+                    Bytes(word), template: flags, syntax: syntax, isWordSplit: true,
+                    origin: RuleOrigin(file: file, line: nil), to: place)
+            }
             return
         }
         var line = 0
@@ -241,6 +250,7 @@ extension FilterList {
         while index < merges.count {
             defer { index += 1 }
             if !merges[index].isActive { continue }
+            if onTrace != nil { trace("pushing mergelist #\(index) ", label(index)) }
             if !merges[index].isSetUp {
                 merges[index].isSetUp = true
                 try scanParents(index, of: full)
@@ -261,7 +271,22 @@ extension FilterList {
 
     /// Forgets the rules of the directory entered last.
     public func leave() {
-        if let before = frames.popLast() { merges = before }
+        guard let before = frames.popLast() else { return }
+        if onTrace != nil {
+            for index in merges.indices.reversed() where merges[index].isActive {
+                trace("popping mergelist #\(index) ", label(index))
+                // Lists that came with the rules that go away.
+                for rule in merges[index].rules
+                where rule.mergeIndex >= before.count && merges[rule.mergeIndex].isActive {
+                    merges[rule.mergeIndex].isActive = false
+                    trace("deactivating mergelist #\(rule.mergeIndex) ", label(rule.mergeIndex))
+                }
+            }
+        }
+        // Compatibility: directories above the first one are searched once only, and what they say goes with it.
+        let isSetUp = merges.prefix(before.count).map(\.isSetUp)
+        merges = before
+        for (index, isSetUp) in isSetUp.enumerated() { merges[index].isSetUp = isSetUp }
     }
 
     /// Reads files in the directories between the one that the rule names and `full`.
@@ -274,6 +299,10 @@ extension FilterList {
             name.first == slash ? module.appendingComponent(Bytes(name.drop { $0 == slash })) : full + [slash] + name
         let from = collapsedPath(collapsedPath(file).splitLastComponent.directory + [slash])
         guard full != from, full.hasPrefix(from), from.count == 1 || full[from.count] == slash else { return }
+        if onTrace != nil { trace("performing parent_dirscan for mergelist #\(index) ", label(index)) }
+        defer {
+            if onTrace != nil { trace("completed parent_dirscan for mergelist #\(index) ", label(index)) }
+        }
         var directory = from
         for part in full.dropFirst(from.count).split(separator: slash) {
             try readPerDirectory(index, in: directory)
@@ -290,6 +319,9 @@ extension FilterList {
         } catch {
             text = nil
             if error.isUntrustedLink { onNotice?(Bytes(Self.untrustedLink)) }
+        }
+        if onTrace != nil {
+            traceFile(path, merges[index].flags, merges[index].origin, fatal: 4, isMissing: text == nil)
         }
         guard let text else { return }
         merges[index].inherited = merges[index].rules

@@ -33,6 +33,7 @@ extension FilterList {
     }
 
     private func addPatterns(from file: Bytes, flags: FilterRule.Flags, kind: FilterFileKind) throws(TransferFailure) {
+        if onTrace != nil { traceFile(file, flags, .typed, fatal: 3) }
         let isStandardInput = file == Bytes("-") && (!settings.amServer || settings.isLocal) && kind == .option
         let text = try read(
             file, kind: isStandardInput ? .standardInput : kind, isInclude: flags.contains(.include), origin: .typed, []
@@ -60,6 +61,7 @@ extension FilterList {
         if directory.isEmpty || directory.first == UInt8(ascii: "/") { return }
         let isPerishable = settings.side == .receiver || settings.protocolVersion >= 30
         var rule = FilterRule(flags: isPerishable ? [.directoryOnly, .perishable] : .directoryOnly, pattern: directory)
+        if onTrace != nil { traceRule(FilterRule(flags: rule.flags, pattern: directory), [], .typed, .main) }
         normalize(&rule, holder: nil)
         rules.append(rule)
     }
@@ -91,7 +93,12 @@ extension FilterList {
             }
         }
         if addsMerge { try addFilter(Bytes(":C")) }
-        if addsMarker { try addFilter(Bytes("-C")) }
+        if addsMarker {
+            try addFilter(Bytes("-C"))
+            if keepsCVSFiles, !rules.isEmpty { rules[rules.count - 1].flags.formUnion(.sides) }
+            // rsync makes the list at once, and tells.
+            if onTrace != nil { _ = builtCVSRules() }
+        }
     }
 
     // MARK: - The cvs list
@@ -115,6 +122,10 @@ extension FilterList {
                 let path = home.appendingComponent(Bytes(".cvsignore"))
                 var text: Bytes?
                 do throws(FilterFileError) { text = try reader.read(path: path, kind: .home) } catch {}
+                if onTrace != nil {
+                    traceFile(
+                        path, [.cvs, .noPrefixes, .noInherit, .wordSplit], .typed, fatal: 0, isMissing: text == nil)
+                }
                 if let text {
                     try addLines(of: text, flags: .wordSplit, syntax: syntax, file: path, to: place)
                 }
@@ -123,7 +134,15 @@ extension FilterList {
         } catch {
             // Plain words have no syntax to break.
         }
+        if keepsCVSFiles {
+            for index in cvsRules?.indices ?? 0..<0 { cvsRules?[index].flags.formUnion(.sides) }
+        }
         return cvsRules ?? []
+    }
+
+    /// Compatibility: a client that pulls keeps the files of `-C` even with `--delete-excluded`.
+    private var keepsCVSFiles: Bool {
+        !settings.amServer && settings.side == .receiver && settings.deleteExcluded
     }
 
     // MARK: - Daemon module parameters, to be added in this order

@@ -68,6 +68,11 @@ extension FilterList {
         }
     }
 
+    /// What stands before a rule's pattern in debug lines.
+    func tracedPrefix(_ rule: FilterRule) -> Bytes {
+        modernPrefix(rule, settings.protocolVersion, settings.side == .sender) ?? Bytes("- ")
+    }
+
     /// The rule's letters for protocol ≥ 29; nil if they cannot be said.
     private func modernPrefix(_ rule: FilterRule, _ version: Int32, _ amSender: Bool) -> Bytes? {
         let flags = rule.flags

@@ -58,6 +58,10 @@ public final class FilterList {
     public var onNotice: ((Bytes) -> Void)?
     /// Takes every match; nil costs nothing.
     public var onMatch: ((FilterMatch) -> Void)?
+    /// Takes lines about rules and their files (`--debug=filter2`), with the role in front; nil costs nothing.
+    public var onTrace: ((Bytes) -> Void)?
+    /// Whether directories may have rules of their own.
+    public var hasMergeLists: Bool { !merges.isEmpty }
     /// Skip perishable rules: the content of a directory that goes away is being scanned.
     public var ignoresPerishable = false
     /// An `x` rule was seen: the built-in policy for xattr names is off.

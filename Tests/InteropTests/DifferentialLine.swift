@@ -63,6 +63,13 @@ struct DifferentialLine: Sendable, CustomStringConvertible {
         script + (start == .absent ? "" : " (\(start))") + (isTraced ? " (traced)" : "")
     }
 
+    /// Whether the numbers of bytes on the wire say something. Not where messages travel with the data, whose frames and
+    /// order are a matter of timing, and not where rsync's other process lists files through the connection.
+    var comparesCounts: Bool {
+        order != .ignored && !script.hasSuffix(" src/")
+            && !["--debug", "vv", "--list-only", "stats3"].contains { script.contains($0) }
+    }
+
     /// Whether two programs talk: then each of them is Dray once.
     var hasPeer: Bool { script.contains("host:") || script.contains("::") || script.contains("rsync://") }
 }

@@ -27,6 +27,7 @@ final class DifferentialRunner {
         var startedAt: Int64
         var output: [String]
         var errors: [String]
+        var counts: [Int]
     }
 
     private let line: DifferentialLine
@@ -85,6 +86,9 @@ final class DifferentialRunner {
         }
         lines += DifferentialText.differences(outcome.output, reference.output, "standard output")
         lines += DifferentialText.differences(outcome.errors, reference.errors, "standard error")
+        if line.comparesCounts, !DifferentialText.areClose(outcome.counts, reference.counts) {
+            lines.append("numbers of bytes \(outcome.counts) instead of \(reference.counts)")
+        }
         lines += outcome.tree.differences(from: reference.tree, now: reference.startedAt).filter { line in
             !self.line.treeExceptions.contains { line.hasPrefix($0) }
         }
@@ -109,7 +113,8 @@ final class DifferentialRunner {
         return Outcome(
             result: result, tree: TreeSnapshot(work), effects: effects, startedAt: startedAt,
             output: DifferentialText.lines(DifferentialText.masked(result.output), of: line),
-            errors: DifferentialText.lines(DifferentialText.masked(result.errors), of: line))
+            errors: DifferentialText.lines(DifferentialText.masked(result.errors), of: line),
+            counts: DifferentialText.counts(result.output))
     }
 
     private var environment: [String: String] {

@@ -12,7 +12,7 @@ extension Interop {
             let all =
                 given ?? ownTable ?? DifferentialLine.operands + DifferentialLine.output + DifferentialLine.disk
                 + DifferentialLine.filters + DifferentialLine.failures + DifferentialLine.optionEffects
-                + DifferentialLine.logs + DifferentialLine.start
+                + DifferentialLine.logs + DifferentialLine.start + DifferentialLine.wordings + DifferentialLine.rules
                 + (Interop.isFull ? DifferentialLine.paths : thirdOf(DifferentialLine.paths))
             guard let text = getenv("DRAY_LINES").map({ String(cString: $0) }) else { return all }
             return all.filter { $0.description.contains(text) }
@@ -34,7 +34,8 @@ extension Interop {
             lines.enumerated().filter { $0.offset % 3 == 0 }.map(\.element)
         }
 
-        /// `DRAY_LINES_TABLE=failures`, `logs`, `options`, `start` or `paths` runs one table, whole.
+        /// `DRAY_LINES_TABLE=failures`, `logs`, `options`, `start`, `wordings`,
+        /// `rules` or `paths` runs one table, whole.
         private static let ownTable: [DifferentialLine]? = {
             switch getenv("DRAY_LINES_TABLE").map({ String(cString: $0) }) {
             case "failures": DifferentialLine.failures
@@ -42,6 +43,8 @@ extension Interop {
             case "options": DifferentialLine.optionEffects
             case "paths": DifferentialLine.paths
             case "start": DifferentialLine.start
+            case "wordings": DifferentialLine.wordings
+            case "rules": DifferentialLine.rules
             default: nil
             }
         }()

@@ -253,6 +253,7 @@ public struct OptionParser {
             if try !state.debug.parse(value ?? [], ignoresUnknown: state.options.amServer) {
                 return .text(WordLevels<DebugLevels.Flag>.helpText)
             }
+            state.client.filters.append(.tracing((state.debug[.filter] ?? 0) >= 2))
         default: break
         }
         let ruleCount = state.client.filters.count

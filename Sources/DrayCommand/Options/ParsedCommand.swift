@@ -16,6 +16,8 @@ public enum FilterOption: Sendable, Equatable {
     case cvsExclude
     /// `-0`: from here on files of rules are read that way, or no more.
     case fromZero(Bool)
+    /// `--debug`: from here on rules are told of, or no more.
+    case tracing(Bool)
 }
 
 /// Network family asked for by `-4` or `-6`.

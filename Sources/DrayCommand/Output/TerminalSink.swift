@@ -25,6 +25,8 @@ public final class TerminalSink: TransferEventSink {
         var listLineIsOpen = false
         /// The announcement of a list stands on a line that the next message ends, wherever that goes.
         var listLineIsBare = false
+        /// Numbers of files stand on the line below.
+        var listCountIsShown = false
         var progress: ProgressMeterText?
         var lastError: Bytes = []
         var headerPrinted = false
@@ -144,7 +146,10 @@ public final class TerminalSink: TransferEventSink {
         state.withLock { state in
             switch event {
             case .message(let level, let text): message(level, text, &state)
-            case .remoteMessage(let code, let text): message(Self.level(code), text, &state)
+            case .remoteMessage(let code, let text):
+                message(
+                    Self.level(code), text, &state,
+                    isFromOtherHalf: options.isLocal && options.standardErrorMode != .client)
             case .fileListStarted(let incremental): listStarted(incremental, &state)
             case .fileListProgress(let count): listProgress(count, &state)
             case .fileListFinished(let count): listFinished(count, &state)
@@ -209,7 +214,11 @@ public final class TerminalSink: TransferEventSink {
     // MARK: - Texts
 
     /// Each message is one line, of this side or the other: line ends inside belong to a name.
-    private func message(_ level: MessageLevel, _ text: Bytes, _ state: inout State) {
+    ///
+    /// - Parameter isFromOtherHalf: what rsync's other process would print itself, and in ASCII.
+    private func message(
+        _ level: MessageLevel, _ text: Bytes, _ state: inout State, isFromOtherHalf: Bool = false
+    ) {
         switch level {
         case .info: info(text, &state, isOneLine: true)
         case .notice: info(text, &state, logging: false, isOneLine: true)
@@ -223,6 +232,7 @@ public final class TerminalSink: TransferEventSink {
             flush(&state)
             let start = state.listLineIsBare ? Bytes("\n") : []
             state.listLineIsBare = false
+            let charset = (isFromOtherHalf || options.amServer) && !options.eightBitOutput ? .ascii : charset
             if !writeAll(configuration.standardError, start + OutputEscaping.escape(text, charset)) {
                 lose(&state)
             }
@@ -299,7 +309,11 @@ public final class TerminalSink: TransferEventSink {
         } else {
             let verb = options.amSender ? "building" : "receiving"
             info(Bytes(text: "\(verb) file list ... "), &state, logging: false)
-            if options.info[.flist] > 1 && !options.quiet { output(Bytes("\n 0 files...\r"), &state) }
+            // A receiver begins a line of its own only when there is a number to show.
+            if options.info[.flist] > 1 && !options.quiet && options.amSender {
+                output(Bytes("\n 0 files...\r"), &state)
+            }
+            state.listCountIsShown = options.amSender
             state.listLineIsOpen = true
             state.listLineIsBare = !options.quiet
             flush(&state)
@@ -310,7 +324,10 @@ public final class TerminalSink: TransferEventSink {
         guard showsList, state.listLineIsOpen, options.info[.flist] > 1, count % 100 == 0, !options.quiet else {
             return
         }
-        output(Bytes(text: " \(HumanNumber.count(Int64(count), level: options.humanReadable)) files...\r"), &state)
+        let start = state.listCountIsShown ? "" : "\n"
+        state.listCountIsShown = true
+        output(
+            Bytes(text: "\(start) \(HumanNumber.count(Int64(count), level: options.humanReadable)) files...\r"), &state)
         flush(&state)
     }
 

@@ -117,7 +117,8 @@ extension Session {
         }
         protocolVersion = remoteVersion
         try checkProtocolVersion()
-        for line in try claimed.adopt(into: &options, protocolVersion: protocolVersion) { reporter.info(line) }
+        let adopted = try claimed.adopt(into: &options, protocolVersion: protocolVersion)
+        if options.info[.misc] >= 1 { for line in adopted { reporter.info(line) } }
         try checkOptionsAgainstProtocol()
         if protocolVersion >= 30 {
             flags = CompatibilityFlags(rawValue: try reader.varint())

@@ -12,18 +12,25 @@ final class FilterWalk {
     private let list: FilterList
     private let daemon: FilterList?
     private let side: FilterSide
-    private var entered: [Bytes] = []
+    private struct Entered {
+        var depth: Int
+        var path: Bytes
+        /// Per-directory lists were there when it was entered.
+        var hasLists: Bool
+        var isLoaded: Bool
+    }
+    private var entered: [Entered] = []
     private var root: Bytes?
     /// Takes lines about the rules of directories (`--debug=filter2`); nil costs nothing.
     private let tell: ((Bytes) -> Void)?
-    /// The transfer root that was told of: coming back to it is no news.
-    private var toldRoot: Bytes?
 
     init(session: Session, side: FilterSide) {
         list = session.filters
         daemon = session.daemonFilters
         self.side = side
-        let who = Bytes(text: side == .sender ? "[sender] " : "[generator] ")
+        let role = side == .sender ? RoleName.sender : .generator
+        list.settings.role = role
+        let who = Bytes(text: "[\(role.rawValue)] ")
         tell = session.options.debug[.filter] >= 2 ? { session.reporter.info(who + $0) } : nil
     }
 
@@ -60,52 +67,86 @@ final class FilterWalk {
         set { list.ignoresPerishable = newValue }
     }
 
-    /// Loads the per-directory rules of `directory` below `root` (absolute or relative to the process).
+    // MARK: - Directories
+
+    /// Loads the per-directory rules of `directory` below `root` (absolute or relative to the process), and forgets those
+    /// of directories that lie as deep or deeper.
+    ///
+    /// Compatibility: as with rsync depth alone decides, so rules of one source may hold in another that lies deeper.
+    func change(to directory: Bytes, root: Bytes) throws(TransferFailure) {
+        if list.isEmpty && tell == nil { return }
+        let depth = Self.depth(directory)
+        try forget(downTo: depth)
+        try push(directory, root, depth)
+    }
+
+    /// The same for the directories above `path`, which are sent because of it.
+    func changeToParents(of path: Bytes, root: Bytes) throws(TransferFailure) {
+        if list.isEmpty && tell == nil { return }
+        for (index, byte) in path.enumerated() where byte == UInt8(ascii: "/") && index > 0 {
+            let parent = Bytes(path[..<index])
+            // What an argument before has come through stays.
+            let depth = Self.depth(parent)
+            if self.root == root, entered.contains(where: { $0.depth == depth && $0.path == parent }) {
+                try forget(downTo: depth + 1)
+            } else {
+                try change(to: parent, root: root)
+            }
+        }
+    }
+
+    /// The walk is over.
+    func changeToNothing() throws(TransferFailure) { try forget(downTo: 0) }
+
+    /// Loads the rules of a directory until `leave()`, whatever its depth.
     func enter(directory: Bytes, root: Bytes) throws(TransferFailure) {
-        if let tell, !directory.isEmpty || toldRoot != root {
-            if directory.isEmpty { toldRoot = root }
+        if list.isEmpty && tell == nil { return }
+        try push(directory, root, Int.max)
+    }
+
+    /// Forgets the rules of the directory entered last.
+    func leave() {
+        guard let last = entered.popLast() else { return }
+        pop(last)
+    }
+
+    private func forget(downTo depth: Int) throws(TransferFailure) {
+        while let last = entered.last, last.depth >= depth {
+            entered.removeLast()
+            // What had nothing to load is not mentioned again.
+            if last.hasLists { pop(last) } else if last.isLoaded { list.leave() }
+        }
+    }
+
+    private func push(_ directory: Bytes, _ root: Bytes, _ depth: Int) throws(TransferFailure) {
+        if let tell {
             let path = root.appendingComponent(directory)
             let whole = path.first == UInt8(ascii: "/") ? path : Session.currentDirectory().appendingComponent(path)
             var shown = SourceWalk.withoutDots(whole)
             if shown.last != UInt8(ascii: "/") { shown.append(UInt8(ascii: "/")) }
             tell(Bytes("pushing local filters for ") + shown)
         }
-        if list.isEmpty { return }
-        if self.root != root {
-            self.root = root
-            list.settings.workingDirectory =
-                root.first == UInt8(ascii: "/") ? root : Session.currentDirectory().appendingComponent(root)
+        var item = Entered(depth: depth, path: directory, hasLists: list.hasMergeLists, isLoaded: false)
+        if !list.isEmpty {
+            if self.root != root {
+                self.root = root
+                list.settings.workingDirectory =
+                    root.first == UInt8(ascii: "/") ? root : Session.currentDirectory().appendingComponent(root)
+            }
+            try list.enter(directory: directory)
+            item.isLoaded = true
         }
-        try list.enter(directory: directory)
-        entered.append(directory)
+        entered.append(item)
     }
 
-    /// A directory inside another is left for good.
-    func tellLeaving() { tell?(Bytes("popping local filters")) }
-
-    func leave() {
-        if entered.popLast() != nil { list.leave() }
+    private func pop(_ item: Entered) {
+        tell?(Bytes("popping local filters"))
+        if item.isLoaded { list.leave() }
     }
 
-    /// Leaves and enters directories so that the rules of `directory` and its parents are loaded (lists that come
-    /// in depth-first order).
-    func move(to directory: Bytes, root: Bytes) throws(TransferFailure) {
-        if list.isEmpty { return tell == nil ? () : try enter(directory: directory, root: root) }
-        if self.root != root { while !entered.isEmpty { leave() } }
-        while let top = entered.last, !Self.contains(top, directory) { leave() }
-        if entered.isEmpty { try enter(directory: [], root: root) }
-        while let top = entered.last, top != directory {
-            // Paths of `--relative` may be absolute.
-            let start = top.isEmpty ? (directory.first == UInt8(ascii: "/") ? 1 : 0) : top.count + 1
-            let rest = directory[start...]
-            let end = rest.firstIndex(of: UInt8(ascii: "/")) ?? directory.count
-            try enter(directory: Bytes(directory[..<end]), root: root)
-        }
-    }
-
-    private static func contains(_ parent: Bytes, _ path: Bytes) -> Bool {
-        parent.isEmpty || path == parent
-            || (path.count > parent.count && path[parent.count] == UInt8(ascii: "/") && path.hasPrefix(parent))
+    /// 0 for the transfer root, else the number of components.
+    private static func depth(_ path: Bytes) -> Int {
+        path.isEmpty || path == Bytes(".") ? 0 : path.dropFirst().count { $0 == UInt8(ascii: "/") } + 1
     }
 }
 

@@ -21,6 +21,8 @@ final class ListReceiver {
     let received: ReceivedMetadata
     private var statistics = TransferStatistics()
     private var finalListFreed = false
+    /// What `--debug=dup` tells of the list that has been prepared.
+    private var droppedLines: [Bytes] = []
 
     init(session: Session, judge: (any NameJudge)?) throws(TransferFailure) {
         self.session = session
@@ -79,6 +81,10 @@ final class ListReceiver {
     /// Receives the first (or only) list, and the second one when the first has a single entry.
     func receiveFirst() throws(TransferFailure) {
         let startBytes = session.reader.bytesReceived
+        if session.options.debug[.flist] >= 4 {
+            // A server says so before its connection is a place for messages.
+            session.reporter.message(session.options.amServer ? .warning : .info, Bytes(text: Session.entrySizes))
+        }
         session.reporter.event(.fileListStarted(incremental: session.incremental))
         let segment = FileSegment(
             paths: paths, attributes: attributes, ndxStart: lists.nextStart, checksumLength: format.checksumLength,
@@ -99,7 +105,11 @@ final class ListReceiver {
                 segment.parentDirectory = segment.directoryIndices()[0]
             }
         }
-        if session.options.debug[.flist] >= 2 { tell(segment, [.unsplitReceiver], isFirst: true) }
+        if session.options.debug[.flist] >= 2 {
+            tell(segment, [.unsplitReceiver], isFirst: true)
+        } else {
+            tellDropped(1)
+        }
         if session.options.debug[.hlink] >= 1 { session.tellLinks(segment, [.unsplitReceiver]) }
         lists.add(segment)
         if !session.incremental { lists.finish() }
@@ -181,7 +191,15 @@ final class ListReceiver {
 
     private func prepare(_ segment: FileSegment) {
         segment.sort(protocolVersion: session.protocolVersion, indexesByWire: session.conversion != nil)
-        segment.markDuplicates(onSender: false, protocolVersion: session.protocolVersion)
+        var dropped: [Int] = []
+        let tells = session.options.debug[.dup] >= 1
+        segment.markDuplicates(
+            onSender: false, protocolVersion: session.protocolVersion,
+            onDrop: tells ? { dropped.append($0) } : nil)
+        droppedLines = dropped.map { position in
+            Bytes("removing duplicate name ") + segment.path(segment.entry(position).pointee)
+                + Bytes(text: " from file list (\(segment.ndx(position)))")
+        }
         if format.relativeNames {
             // Names of absolute sources sort with their slash, but below the destination they are like any other.
             for number in 0..<segment.count {
@@ -255,6 +273,8 @@ final class ListReceiver {
             // Compatibility: of the list that is read before the roles split, rsync says whose it is from level 3 on.
             let isSilent = isFirst && session.options.debug[.flist] < 3
             tell(segment, isFirst ? [.unsplitReceiver] : Self.split, isFirst: isSilent)
+        } else {
+            tellDropped(isFirst ? 1 : Self.split.count)
         }
         _ = try lists.directories.addDirectories(of: segment, parent: index)
         lists.add(segment)
@@ -263,6 +283,11 @@ final class ListReceiver {
     }
 
     private static let split: [RoleName] = [.receiver, .generator]
+
+    /// Both roles of a split side tell of equal names.
+    private func tellDropped(_ count: Int) {
+        for _ in 0..<count { for line in droppedLines { session.reporter.info(line) } }
+    }
 
     /// Tells what a list has brought; both roles of a split side take it.
     private func tell(_ segment: FileSegment, _ roles: [RoleName], isFirst: Bool) {
@@ -275,8 +300,9 @@ final class ListReceiver {
                 reporter.info(Bytes("recv_file_name(") + segment.path(segment.wireEntry(number).pointee) + Bytes(")"))
             }
             reporter.info("received \(segment.count) names")
+            for line in droppedLines { reporter.info(line) }
             if !session.incremental { session.debug(.flist, 3, words: "[\(role.rawValue)] flist_eof=1") }
-            if session.options.debug[.flist] >= 3 { session.tellList(segment, role) { Self.depth($0) } }
+            if session.options.debug[.flist] >= 3 { session.tellList(segment, role) { Self.depth(segment.path($0)) } }
             reporter.info("recv_file_list done")
         }
     }

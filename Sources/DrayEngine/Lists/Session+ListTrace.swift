@@ -5,16 +5,30 @@
 import DrayCore
 
 extension Session {
+    /// Compatibility: what rsync's own entries take, which programs that read its debug output skip or show.
+    static let entrySizes = "FILE_STRUCT_LEN=24, EXTRA_LEN=4"
+
     /// - Parameter place: what stands before a name: the source directory or the depth.
-    func tellList(_ segment: FileSegment, _ role: RoleName, place: (Bytes) -> Bytes) {
+    func tellList(_ segment: FileSegment, _ role: RoleName, place: (FileEntry) -> Bytes) {
         let who = Bytes(text: "[\(role.rawValue)] ")
         let (start, count) = (segment.ndxStart, segment.count)
-        reporter.info(who + Bytes(text: "flist start=\(start), used=\(count), low=0, high=\(count - 1)"))
+        func isGone(_ position: Int) -> Bool {
+            !segment.entry(position).pointee.flags.isDisjoint(with: [.cleared, .duplicate])
+        }
+        // Entries that give way to equal ones at either end do not count.
+        let high = (0..<count).last { !isGone($0) } ?? -1
+        let low = (0..<count).first { !isGone($0) } ?? 0
+        reporter.info(who + Bytes(text: "flist start=\(start), used=\(count), low=\(low), high=\(high)"))
         for position in 0..<count {
             let entry = segment.entry(position).pointee
-            if entry.flags.contains(.cleared) { continue }
+            if entry.flags.contains(.cleared) {
+                let (uid, gid) = (segment.attributes(entry).uid, segment.attributes(entry).gid)
+                let owners = (options.owner ? " uid=\(uid)" : "") + (options.group ? " gid=\(gid)" : "")
+                reporter.info(who + Bytes(text: "i=\(segment.ndx(position))   mode=00 len=1\(owners) flags=0"))
+                continue
+            }
             let path = segment.path(entry)
-            var line = who + Bytes(text: "i=\(segment.ndx(position)) ") + place(path) + Bytes(" ") + path
+            var line = who + Bytes(text: "i=\(segment.ndx(position)) ") + place(entry) + Bytes(" ") + path
             if segment.isDirectory(entry) { line.append(UInt8(ascii: "/")) }
             let attributes = segment.attributes(entry)
             line += Bytes(text: " mode=0\(String(segment.mode(entry), radix: 8)) len=\(Self.grouped(entry.length))")
@@ -23,6 +37,7 @@ extension Session {
             var flags = 0
             if entry.flags.contains(.topDirectory) { flags |= 1 }
             if entry.flags.contains(.contentDirectory) { flags |= 4 }
+            if entry.flags.contains(.duplicate) { flags |= 0x10 }
             if entry.flags.contains(.hardLinked) && role != .sender { flags |= 0x20 }
             if entry.nanoseconds != 0 { flags |= 0x1000 }
             reporter.info(line + Bytes(text: " flags=\(String(flags, radix: 16))"))

@@ -123,6 +123,8 @@ extension SourceWalk {
         }
         guard isSent && status.isDirectory && walks else { return }
         if isDot {
+            isSendingContents = true
+            defer { isSendingContents = false }
             try sendTree(rootPath, segment, isTransferRoot: true)
         } else if !session.incremental {
             guard let path = name.withUnsafeBytes({ paths.intern($0, root: root) }) else {
@@ -206,9 +208,7 @@ extension SourceWalk {
         guard let parentID = parent.withUnsafeBytes({ paths.intern($0, root: root) }) else {
             throw TransferFailure(.outOfMemory)
         }
-        var item = RelativeItem(
-            root: root, parent: parent, components: components, next: 0,
-            endsInSlash: path.last == slash || path.hasSuffix(Bytes("/.")))
+        // It goes ahead of an item that may be missing.
         if path.starts(with: Bytes("./")) && !sentImpliedRoot {
             sentImpliedRoot = true
             if options.transfersDirectories {
@@ -217,6 +217,9 @@ extension SourceWalk {
                 session.reporter.info(Bytes("skipping directory ."))
             }
         }
+        var item = RelativeItem(
+            root: root, parent: parent, components: components, next: 0,
+            endsInSlash: path.last == slash || path.hasSuffix(Bytes("/.")))
         var status = FileStatus()
         let whole = Bytes(components.joined(separator: [slash]))
         let full = parent.appendingComponent(whole)
@@ -386,6 +389,7 @@ extension SourceWalk {
             guard let id = full.withUnsafeBytes({ paths.intern($0, root: item.root) }) else {
                 throw TransferFailure(.outOfMemory)
             }
+            try filters.changeToParents(of: full, root: roots[Int(item.root)].display)
             try sendTree(id, segment, isTransferRoot: false)
         }
     }

@@ -17,20 +17,21 @@ extension SourceWalk {
         while let step = stack.popLast() {
             switch step {
             case .leave:
-                filters.tellLeaving()
                 filters.leave()
             case .enter(let directory):
                 let descriptor = openForListing(directory)
                 if descriptor < 0 { continue }
-                try filters.enter(
-                    directory: Bytes(paths.path(directory)), root: roots[Int(paths.root(directory))].display)
-                if !session.incremental { stack.append(.leave) }
-                let below = try sendContents(directory, descriptor, segment)
-                if session.incremental || !options.recursive {
-                    filters.leave()
-                    if !session.incremental { stack.removeLast() }
-                    continue
+                let root = roots[Int(paths.root(directory))].display
+                if session.incremental {
+                    // Compatibility: the first of several arguments whose contents are sent brings the rules for all.
+                    if !hasTopRules { try filters.change(to: [], root: root) }
+                    hasTopRules = true
+                } else {
+                    try filters.enter(directory: Bytes(paths.path(directory)), root: root)
+                    stack.append(.leave)
                 }
+                let below = try sendContents(directory, descriptor, segment)
+                if session.incremental || !options.recursive { continue }
                 for child in below.reversed() { stack.append(.enter(child)) }
             }
         }
@@ -81,7 +82,13 @@ extension SourceWalk {
         _ directory: Int32, _ shared: Int32, _ segment: FileSegment
     ) throws(TransferFailure) -> [Int32] {
         // A descriptor of its own: the cached one keeps its read position.
-        let descriptor = FileSystem.open(shared, ".", O_RDONLY | O_DIRECTORY)
+        var descriptor = FileSystem.open(shared, ".", O_RDONLY | O_DIRECTORY)
+        let follows = options.copyLinks || options.copyDirlinks || options.copyUnsafeLinks
+        if descriptor == -EACCES && follows {
+            // Compatibility: where links are followed rsync lists what it may not enter, and complains of each name.
+            descriptor = FileSystem.duplicate(shared)
+            if descriptor >= 0 { _ = FileSystem.seek(descriptor, to: 0) }
+        }
         if descriptor < 0 {
             session.reporter.noteIOError(.general)
             let full = fullName(Bytes(paths.path(directory)), directory)

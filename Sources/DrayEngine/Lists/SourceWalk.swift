@@ -50,6 +50,10 @@ final class SourceWalk {
     /// Arguments of `--relative` on their way down, by the directory whose list brings their next component.
     var relativeItems: [Int32: [RelativeItem]] = [:]
     var sentImpliedRoot = false
+    /// Rules of the directory whose contents came first are loaded (incremental).
+    var hasTopRules = false
+    /// Contents of an argument's directory are being sent, rather than arguments.
+    var isSendingContents = false
     /// Transfer indices of the list that the receiver was at when enough lists lay ahead of it.
     @exclusivity(unchecked) private var satisfied: ClosedRange<Int32> = -2 ... -2
 
@@ -134,6 +138,7 @@ final class SourceWalk {
     ) throws(TransferFailure) {
         let startBytes = session.writer.streamBytes
         let startTime = monotonicNanoseconds()
+        session.debug(.flist, 4, words: Session.entrySizes)
         session.reporter.event(.fileListStarted(incremental: session.incremental))
         let segment = FileSegment(
             paths: paths, attributes: attributes, ndxStart: lists.nextStart, checksumLength: format.checksumLength,
@@ -196,8 +201,7 @@ final class SourceWalk {
         segment.markDuplicates(onSender: true, protocolVersion: session.protocolVersion)
         if options.debug[.hlink] >= 1 { session.tellLinks(segment, [.sender]) }
         if options.debug[.flist] >= 3 {
-            let display = segment.count == 0 ? [] : roots[Int(paths.root(segment.entry(0).pointee.directory))].display
-            session.tellList(segment, .sender) { _ in display }
+            session.tellList(segment, .sender) { roots[Int(paths.root($0.directory))].display }
         }
         if session.protocolVersion == 30 && report && !(isFirst && format.safeList) {
             session.writer.queueMessage(.ioError, value: errors.rawValue)
@@ -244,13 +248,13 @@ final class SourceWalk {
         segment.parentDirectory = index
         try sendDirectory(Int(index), segment)
         // Duplicate directories of other arguments share this list; the same one twice in a row is looked at once.
-        var previous = lists.directories.node(Int(index)).pointee.path
+        var previous = contentPath(index)
         var twin = lists.directories.node(Int(index)).pointee.nextSibling
         while twin >= 0 {
             let isTwin = isTwin(Int(twin), of: Int(index))
             let path = lists.directories.node(Int(twin)).pointee.path
             if isTwin && path != previous { try sendDirectory(Int(twin), segment) }
-            if isTwin { previous = path }
+            if isTwin { previous = contentPath(twin) }
             // In sorted order they are neighbours.
             if !isTwin && session.conversion == nil { break }
             twin = lists.directories.node(Int(twin)).pointee.nextSibling
@@ -261,7 +265,16 @@ final class SourceWalk {
         statistics.fileListSize += session.writer.streamBytes - startBytes
         publishStatistics()
         nextDirectory = following(index)
-        if nextDirectory < 0 { try sendEOF() }
+        if nextDirectory < 0 {
+            try filters.changeToNothing()
+            try sendEOF()
+        }
+    }
+
+    /// Path of a directory whose contents are sent; −1 for one that is only on the way to something.
+    private func contentPath(_ index: Int32) -> Int32 {
+        lists.directories.entry(Int(index)).pointee.flags.contains(.contentDirectory)
+            ? lists.directories.node(Int(index)).pointee.path : -1
     }
 
     private func isTwin(_ other: Int, of index: Int) -> Bool {
@@ -274,10 +287,10 @@ final class SourceWalk {
     func sendDirectory(_ index: Int, _ segment: FileSegment) throws(TransferFailure) {
         let entry = lists.directories.entry(index).pointee
         let directory = lists.directories.node(index).pointee.path
+        try filters.change(to: Bytes(paths.path(directory)), root: roots[Int(paths.root(directory))].display)
         guard entry.flags.contains(.contentDirectory), !entry.flags.contains(.mountPoint) else {
             return try sendRelativeItems(below: directory, segment)
         }
-        try filters.move(to: Bytes(paths.path(directory)), root: roots[Int(paths.root(directory))].display)
         let descriptor = openForListing(directory)
         if descriptor < 0 { return try sendRelativeItems(below: directory, segment) }
         if options.oneFileSystem > 0 {

@@ -18,6 +18,13 @@ extension SourceWalk {
         displayPath(Bytes(paths.path(directory)).appendingComponent(Bytes(name)), directory)
     }
 
+    /// Compatibility: what stands directly in a directory whose contents were asked for is `DIR/./NAME` here.
+    private func shownXattrPath(_ directory: Int32, _ name: UnsafeRawBufferPointer) -> Bytes {
+        let path = Bytes(paths.path(directory))
+        let isDirectlyBelow = isSendingContents && path.isEmpty
+        return (isDirectlyBelow ? Bytes(".") : path).appendingComponent(Bytes(name))
+    }
+
     /// Reads ACLs and attributes into `entry`; false if the entry must be left out (reported).
     ///
     /// - Parameters:
@@ -32,7 +39,7 @@ extension SourceWalk {
             if options.acls && !status.isSymlink { try readACLs(&entry, found, status, target, directory, name) }
             if options.xattrs > 0 && hasXattrs(status) {
                 entry.xattrs = try metadata.sendableXattrs(
-                    target, shown: fullName(Bytes(paths.path(directory)).appendingComponent(Bytes(name)), directory))
+                    target, shown: fullName(shownXattrPath(directory, name), directory))
             }
             return true
         } catch {

@@ -217,7 +217,7 @@ final class Destination: @unchecked Sendable {
             }
             let code = FileSystem.makeDirectory(base, buffer.cString(prefix), mode: 0o777)
             if code == EEXIST { continue }
-            if code != 0 { throw failure(.fileIO, Bytes("mkdir ") + session.fullName(prefix) + Bytes(" failed"), code) }
+            if code != 0 { throw failure(.fileIO, Bytes("mkdir ") + session.fullName(path) + Bytes(" failed"), code) }
             made += 1
         }
         if made > 0 {
@@ -457,6 +457,9 @@ final class Destination: @unchecked Sendable {
             let code = backup.withCString { FileSystem.status(root, $0, follow: true, &status) }
             if options.info[.backup] >= 1 {
                 session.reporter.info(Bytes(code == ENOENT ? "(new) backup_dir is " : "backup_dir is ") + backup)
+            }
+            if code != 0 && code != ENOENT {
+                throw session.fail(.fileIO, "Failed to stat \(backup.displayText): \(errnoText(code))")
             }
             if code == 0 && !status.isDirectory {
                 throw session.fail(.syntax, "The backup-dir is not a directory: \(backup.displayText)")

@@ -102,7 +102,11 @@ extension Generator {
             let path = alternates.places[match.index].shown.appendingComponent(list.path(entry))
             links.dryAlternate = (match.status, path)
         }
-        defer { links.dryAlternate = nil }
+        links.alternateIndex = match.index
+        defer {
+            links.dryAlternate = nil
+            links.alternateIndex = -1
+        }
         try finishedLocally(ndx, list, entry)
     }
 

@@ -16,10 +16,15 @@ extension Generator {
         else { return }
         for position in 0..<segment.count {
             let entry = segment.entry(position).pointee
-            guard segment.isDirectory(entry), entry.flags.contains(.contentDirectory), !entry.flags.contains(.cleared)
-            else { continue }
+            if entry.flags.contains(.cleared) { continue }
+            guard segment.isDirectory(entry), entry.flags.contains(.contentDirectory) else {
+                // Compatibility: rsync looks for rules of every entry, as if all were directories.
+                try filters.change(to: segment.path(entry), root: session.displayDirectory)
+                continue
+            }
             try deleteIn(segment, entry)
         }
+        try filters.changeToNothing()
     }
 
     /// Deletes what stands in one directory but not in its list.
@@ -76,7 +81,7 @@ extension Generator {
         if options.debug[.del] >= 2 {
             session.reporter.info(Bytes("delete_in_dir(") + (path.isEmpty ? Bytes(".") : path) + Bytes(")"))
         }
-        try filters.move(to: path, root: session.displayDirectory)
+        try filters.change(to: path, root: session.displayDirectory)
         var extras: [Extra] = []
         let version = session.protocolVersion
         let code = DirectoryScan(bufferBytes: 32 * 1024).forEach(descriptor) { name, _ in
@@ -157,7 +162,7 @@ extension Generator {
         if options.debug[.del] >= 2 { tellDeletion(path, status, isMakingRoom, isNested) }
         if status.isDirectory {
             if !(try emptyDirectory(
-                parent, itemName, path, device: device, isMakingRoom: isMakingRoom, isLimited: isLimited))
+                parent, itemName, path, device: device, isMakingRoom: isMakingRoom))
             {
                 session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
                 let isLimitReached = isLimited && options.maxDelete.map { deletionCount >= max(0, $0) } ?? false
@@ -249,7 +254,7 @@ extension Generator {
 
     /// Deletes a directory's contents; false if something had to stay.
     private func emptyDirectory(
-        _ parent: Int32, _ itemName: Bytes, _ path: Bytes, device: UInt64, isMakingRoom: Bool, isLimited: Bool
+        _ parent: Int32, _ itemName: Bytes, _ path: Bytes, device: UInt64, isMakingRoom: Bool
     ) throws(TransferFailure) -> Bool {
         let descriptor = itemName.withCString { FileSystem.open(parent, $0, O_RDONLY | O_DIRECTORY | O_NOFOLLOW) }
         if descriptor < 0 { return true }
@@ -259,10 +264,8 @@ extension Generator {
         var isEmpty = true
         var extras: [Extra] = []
         // Rules that are not inherited do not hold in here, and the directory may have its own.
-        if filters.isActive || options.debug[.filter] >= 2 {
-            try filters.move(to: path, root: session.displayDirectory)
-        }
-        defer { filters.tellLeaving() }
+        try filters.enter(directory: path, root: session.displayDirectory)
+        defer { filters.leave() }
         filters.ignoresPerishable = true
         for item in names {
             var status = FileStatus()
@@ -286,7 +289,7 @@ extension Generator {
         for extra in extras {
             if !(try deleteItem(
                 descriptor, extra.name, path.appendingComponent(extra.name), extra.status, device: device,
-                isLimited: isLimited, isNested: true))
+                isNested: true))
             {
                 isEmpty = false
             }

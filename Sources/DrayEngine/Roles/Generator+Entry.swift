@@ -64,20 +64,10 @@ extension Generator {
         }
         // A dry run leaves what a directory would replace.
         if code == ENOTDIR && options.dryRun && !options.ignoreExisting { code = ENOENT }
-        if code != 0 && code != ENOENT {
-            // Compatibility: a directory below a link that leads outside is missed only when it is to be made.
-            let display = destination.display(list, entry.pointee)
-            let isMade = parent < 0 && code == ELOOP && type == FileType.directory && !options.dryRun
-            if isMade {
-                try report(
-                    ndx, differences(list, entry.pointee, exists: false, status: status, base: .localChange))
-            }
+        // Only a file has to be compared: anything else is made, which tells why it cannot be.
+        if code != 0 && code != ENOENT && type == FileType.regular {
             session.reporter.systemError(
-                .generator,
-                isMade
-                    ? Bytes("recv_generator: mkdir ") + display + Bytes(" failed")
-                    : Bytes("recv_generator: failed to stat ") + display, code)
-            if type == FileType.directory { skip(list, entry) }
+                .generator, Bytes("recv_generator: failed to stat ") + destination.display(list, entry.pointee), code)
             return
         }
         var exists = code == 0
@@ -342,7 +332,7 @@ extension Generator {
                 ndx,
                 differences(
                     list, entry.pointee, exists: exists || match != nil, status: match?.status ?? status,
-                    base: exists ? [] : match == nil ? .localChange : [.localChange, .matched]))
+                    base: exists ? [] : match?.level == .same ? [.localChange, .matched] : .localChange))
         }
         if options.dryRun {
             if exists { try deleteDuring(list, entry.pointee) }
@@ -350,8 +340,11 @@ extension Generator {
         }
         let cName = destination.name(list, entry.pointee, name)
         if !exists {
-            let code = FileSystem.makeDirectory(
-                parent, cName, mode: list.mode(entry.pointee) & 0o7777 | (options.fakeSuper ? 0o700 : 0))
+            let code =
+                parent < 0
+                ? -parent
+                : FileSystem.makeDirectory(
+                    parent, cName, mode: list.mode(entry.pointee) & 0o7777 | (options.fakeSuper ? 0o700 : 0))
             if code != 0 && code != EEXIST {
                 session.reporter.systemError(
                     .generator,
@@ -381,9 +374,10 @@ extension Generator {
     }
 
     private func deleteDuring(_ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
-        guard options.deleteMode == .during || options.deleteMode == .delay, entry.flags.contains(.contentDirectory)
-        else { return }
-        try deleteIn(list, entry)
+        guard options.deleteMode == .during || options.deleteMode == .delay else { return }
+        if entry.flags.contains(.contentDirectory) { return try deleteIn(list, entry) }
+        // What is in it stays, but its rules hold for what lies deeper.
+        try filters.change(to: list.path(entry), root: session.displayDirectory)
     }
 
     /// Sets a directory's mode and time once nothing in it changes any more.

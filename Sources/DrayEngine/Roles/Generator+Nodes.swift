@@ -64,8 +64,7 @@ extension Generator {
         if code != 0 {
             session.reporter.systemError(
                 .generator,
-                Bytes("symlink ") + destination.display(list, entry) + Bytes(" -> \"") + target + Bytes("\" failed"),
-                code)
+                Bytes("symlink ") + shownAttempt(list, entry) + Bytes(" -> \"") + target + Bytes("\" failed"), code)
             return
         }
         finishNode(list, entry, parent)
@@ -122,7 +121,7 @@ extension Generator {
         }
         if code != 0 {
             session.reporter.systemError(
-                .generator, Bytes("mknod ") + destination.display(list, entry) + Bytes(" failed"), code)
+                .generator, Bytes("mknod ") + shownAttempt(list, entry) + Bytes(" failed"), code)
             return
         }
         finishNode(list, entry, parent)
@@ -159,18 +158,28 @@ extension Generator {
         return true
     }
 
+    /// The name that could not be made, for messages.
+    private func shownAttempt(_ list: FileSegment, _ entry: FileEntry) -> Bytes {
+        guard let attemptedName else { return destination.display(list, entry) }
+        let directory = destination.localName == nil ? list.path(entry).splitLastComponent.directory : []
+        return session.fullName(directory.appendingComponent(attemptedName))
+    }
+
     /// Makes something under a temporary name and renames it over what is there.
     func replaceAtomically(
         _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ replaces: Bool,
         make: (Int32, UnsafePointer<CChar>) -> Int32
     ) -> Int32 {
         let base = destination.ownName(list, entry)
+        attemptedName = nil
+        if parent < 0 { return -parent }
         let cName = destination.name(list, entry, name)
         guard replaces else { return make(parent, cName) }
         guard let temporary = base.withUnsafeBytes({ temporaryNames.unused(parent, base: $0) }) else {
             _ = FileSystem.unlink(parent, cName)
             return make(parent, cName)
         }
+        attemptedName = Bytes(temporary.dropLast().map(UInt8.init(bitPattern:)))
         return temporary.withUnsafeBufferPointer { pointer in
             var code = make(parent, pointer.baseAddress!)
             if code == 0 {

@@ -24,6 +24,8 @@ final class Generator {
     /// Numbers of long attribute values that the entry being looked at lacks.
     @exclusivity(unchecked) var wantedXattrs: [Int32] = []
     var temporaryNames = TemporaryName()
+    /// Temporary name that the last link or node was made under; nil if there was none.
+    var attemptedName: Bytes?
     let blockHasher: BlockHasher
     let wholeHasher: StrongHasher
     let sumBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
@@ -105,6 +107,7 @@ final class Generator {
             try walk(progress)
             if !session.incremental { break }
         }
+        if options.deleteMode == .during || options.deleteMode == .delay { try filters.changeToNothing() }
         if session.incremental {
             // The last list counts as the end of phase 0.
             while !open.isEmpty || phasesDone == 0 {
@@ -241,7 +244,7 @@ final class Generator {
             let entry = segment.entry(position)
             let isDirectory = segment.isDirectory(entry.pointee)
             let ndx = segment.ndx(position)
-            if options.debug[.genr] >= 1 {
+            if options.debug[.genr] >= 1, !entry.pointee.flags.contains(.cleared) {
                 let path = segment.path(entry.pointee)
                 session.reporter.info(Bytes("recv_generator(") + path + Bytes(text: ",\(ndx))"))
             }

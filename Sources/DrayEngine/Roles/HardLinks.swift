@@ -24,12 +24,17 @@ struct HardLinkGroups {
         var directory: Int32
         var name: Bytes
         var path: Bytes
+        /// Its index, and the number of the alternate directory it was linked from (−1 for none).
+        var ndx: Int32
+        var alternateIndex = -1
         /// In a dry run, the alternate file that it would be a link of, and that file's path.
         var alternate: (status: FileStatus, path: Bytes)?
     }
     var groups: [Int32: Group] = [:]
     /// The alternate file that the entry being finished would be a link of.
     var dryAlternate: (status: FileStatus, path: Bytes)?
+    /// The alternate directory that the entry being finished was linked from.
+    var alternateIndex = -1
     /// Last member of each group in the lists that are known.
     private var last: [Int32: Int32] = [:]
     /// Lists whose groups are known but that have not been walked.
@@ -133,8 +138,14 @@ extension Generator {
         var group = links.groups[number] ?? HardLinkGroups.Group()
         defer { links.groups[number] = group }
         if let finished = group.finished {
+            if options.debug[.hlink] >= 2 { tellLeader(ndx, list, entry, number, finished) }
             try link(ndx, list, entry, to: finished)
             return true
+        }
+        // The first member looks for nobody.
+        if options.debug[.hlink] >= 2 && links.groups[number] != nil {
+            let state = group.leader == nil ? "looking for a leader" : "waiting for -1"
+            session.reporter.info(hlinkPlace(ndx, list, entry, number) + Bytes(text: state))
         }
         if group.leader != nil {
             group.waiting.append(ndx)
@@ -142,6 +153,21 @@ extension Generator {
             return true
         }
         return false
+    }
+
+    private func hlinkPlace(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ group: Int32) -> Bytes {
+        // The first member of a list for everything has no number of its own.
+        let first = session.incremental ? group : -1
+        return Bytes(text: "hlink for \(ndx) (") + list.path(entry) + Bytes(text: ",\(first)): ")
+    }
+
+    /// A member finds one that is in place (`--debug=hlink2`).
+    private func tellLeader(
+        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ group: Int32, _ finished: HardLinkGroups.Finished
+    ) {
+        let place = hlinkPlace(ndx, list, entry, group)
+        session.reporter.info(place + Bytes(text: "found flist match (alt \(finished.alternateIndex))"))
+        session.reporter.info(place + Bytes(text: "leader is \(finished.ndx) (") + finished.path + Bytes(")"))
     }
 
     /// A member without any basis is passed over for a later one; true if that happened.
@@ -160,8 +186,8 @@ extension Generator {
         var group = links.groups[number] ?? HardLinkGroups.Group()
         if group.finished != nil { return }
         let finished = HardLinkGroups.Finished(
-            directory: entry.directory, name: destination.ownName(list, entry), path: list.path(entry),
-            alternate: links.dryAlternate)
+            directory: entry.directory, name: destination.ownName(list, entry), path: list.path(entry), ndx: ndx,
+            alternateIndex: links.alternateIndex, alternate: links.dryAlternate)
         group.finished = finished
         // Those that wait were appended to the leader; from it the way goes back to the beginning.
         let others = group.waiting + group.deferred.reversed()

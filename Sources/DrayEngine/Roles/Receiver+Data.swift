@@ -40,7 +40,8 @@ extension Receiver {
         // Plain data without a basis: what is left of the file is still to come.
         let prefetches = head.count == 0 && tokens.isPlain
         try tokens.begin()
-        progress.advance(output.offset)
+        // An empty file is done before there is anything to show.
+        if entry.length > 0 { progress.advance(output.offset) }
         copying: while true {
             switch try tokens.next() {
             case .end: break copying
@@ -62,7 +63,7 @@ extension Receiver {
             case .block(let block):
                 try copyBlock(block, head, basisDescriptor, skipsMatches, list, entry)
             }
-            progress.advance(output.offset)
+            if entry.length > 0 { progress.advance(output.offset) }
         }
         let (code, truncateCode) = output.finish(
             truncate: !isDevice && (inPlace || options.preallocate), device: isDevice)

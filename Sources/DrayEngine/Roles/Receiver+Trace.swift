@@ -14,6 +14,14 @@ extension Receiver {
         session.reporter.info(Bytes("recv mapped ") + path + Bytes(text: " of size \(length)"))
     }
 
+    /// rsync's receiver tells its generator of finished files through a pipe (`--debug=io`).
+    func tellSuccess(_ ndx: Int32) {
+        session.reporter.info(
+            options.isLocal
+                ? "[receiver] send_msg_success(\(ndx))"
+                : "[receiver] send_msg_int(\(MessageCode.success.rawValue), \(ndx))")
+    }
+
     func tellLiteral(_ count: Int, endingAt end: Int64) {
         session.reporter.info("data recv \(count) at \(end - Int64(count))")
     }

@@ -105,6 +105,12 @@ final class Receiver {
 
     /// Tells the generator of an event, at the latest when this role waits for input.
     func post(_ event: ReceiverEvents.Event) {
+        // Otherwise rsync's generator does not need to know.
+        if options.debug[.io] >= 1, case .success(let ndx) = event,
+            session.incremental || options.removeSourceFiles > 0
+        {
+            tellSuccess(ndx)
+        }
         unposted.append(event)
         // The generator of a batch is waited for, so nothing may be kept from it.
         if unposted.count >= Self.eventGroup || session.wishes != nil { postAll() }
@@ -161,6 +167,7 @@ final class Receiver {
     /// After the last phase: statistics of a server sender, then the answer to the goodbye.
     private func finish() throws(TransferFailure) {
         publish()
+        session.debug(.io, words: "[receiver] send_msg(10, 8)")
         session.tellHeap(.receiver)
         if !options.amServer && session.environment.handshakeVersion != -2 {
             let received = try reader.varlong30(3)

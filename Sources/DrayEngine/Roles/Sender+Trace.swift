@@ -46,8 +46,9 @@ extension Sender {
         let (matches, alarms) = (
             matcher.matchCount - searchedBefore.matches, matcher.falseAlarmCount - searchedBefore.alarms
         )
-        searchedBefore = (matcher.matchCount, matcher.falseAlarmCount)
+        let hits = matcher.hashHitCount - searchedBefore.hits
+        searchedBefore = (matcher.matchCount, matcher.falseAlarmCount, matcher.hashHitCount)
         session.reporter.info("sending file_sum")
-        session.reporter.info("false_alarms=\(alarms) hash_hits=\(matches + alarms) matches=\(matches)")
+        session.reporter.info("false_alarms=\(alarms) hash_hits=\(hits) matches=\(matches)")
     }
 }

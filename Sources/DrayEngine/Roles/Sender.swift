@@ -22,7 +22,7 @@ final class Sender {
     private let blockHasher: BlockHasher
     let matcher = DeltaMatcher(mayUseHelper: Processors.usable > 1)
     /// Matches and false alarms of the files before (`--debug=deltasum2`).
-    var searchedBefore = (matches: 0, alarms: 0)
+    var searchedBefore = (matches: 0, alarms: 0, hits: 0)
     private let tokens: TokenWriter
     /// Where sum heads, data and file sums go: with `--only-write-batch` into the file alone.
     private let dataWriter: WireWriter
@@ -51,6 +51,7 @@ final class Sender {
         dataWriter = session.options.onlyWritesBatch ? session.recorder?.writer ?? writer : writer
         tokens = TokenWriter(dataWriter, session.outgoingCompression)
         progress = ProgressMeter(session: session, lists: lists)
+        matcher.countsHashHits = options.debug[.deltasum] >= 1
     }
 
     deinit { buffer.deallocate() }
@@ -83,7 +84,7 @@ final class Sender {
         if options.debug[.deltasum] >= 1 {
             let (matches, alarms) = (matcher.matchCount, matcher.falseAlarmCount)
             session.reporter.info(
-                "total: matches=\(matches)  hash_hits=\(matches + alarms)  false_alarms=\(alarms) "
+                "total: matches=\(matches)  hash_hits=\(matcher.hashHitCount)  false_alarms=\(alarms) "
                     + "data=\(statistics.literalData)")
         }
         session.tellHeap(.sender)

@@ -32,7 +32,7 @@ public final class WireWriter {
     @exclusivity(unchecked) private var framed = false
     @exclusivity(unchecked) private var ndxState = NdxState()
     private let queued = Monitor<Bytes>([])
-    /// Headers of literal pieces of one gathered write.
+    /// Frame and token headers of the literal pieces of one gathered write.
     private let pieceHeaders: UnsafeMutablePointer<UInt32>
     @exclusivity(unchecked) private var gather: [UnsafeRawBufferPointer] = []
     private static let maxPieces = 16
@@ -42,7 +42,7 @@ public final class WireWriter {
         self.role = role
         self.capacity = capacity - Self.headerSize
         storage = .allocate(capacity: capacity)
-        pieceHeaders = .allocate(capacity: Self.maxPieces)
+        pieceHeaders = .allocate(capacity: 2 * Self.maxPieces)
         gather.reserveCapacity(2 * Self.maxPieces + 2)
     }
 
@@ -130,6 +130,12 @@ public final class WireWriter {
         }
     }
 
+    /// Forgets what is waiting to go out.
+    public func dropPending() {
+        used = 0
+        queued.withLock { $0.removeAll(keepingCapacity: true) }
+    }
+
     /// Queues a message frame; any thread. It leaves with the next flush of the owner.
     public func queueMessage(_ code: MessageCode, _ payload: some Collection<UInt8>) {
         let header = UInt32(7 + UInt32(code.rawValue)) << 24 | UInt32(payload.count)
@@ -214,28 +220,35 @@ public final class WireWriter {
         var done = 0
         while done < data.count {
             gather.removeAll(keepingCapacity: true)
+            let pending = used
             var payload = used
+            var total = used
             gather.append(UnsafeRawBufferPointer(start: nil, count: 0))
             var pieces = 0
             while done < data.count && pieces < Self.maxPieces {
                 let count = min(Limits.literalPiece, data.count - done)
-                pieceHeaders[pieces] = UInt32(count).littleEndian
-                gather.append(UnsafeRawBufferPointer(start: pieceHeaders + pieces, count: 4))
+                // As with rsync each piece is a frame of its own, the first one behind what was waiting.
+                let isOwnFrame = framed && pieces > 0
+                let header = pieceHeaders + 2 * pieces
+                header[0] = (UInt32(7) << 24 | UInt32(4 + count)).littleEndian
+                header[1] = UInt32(count).littleEndian
+                if framed && pieces == 0 { storeHeader(pending + 4 + count) }
+                gather.append(
+                    UnsafeRawBufferPointer(start: header + (isOwnFrame ? 0 : 1), count: isOwnFrame ? 8 : 4))
                 gather.append(UnsafeRawBufferPointer(start: data.baseAddress! + done, count: count))
                 payload += 4 + count
+                total += (isOwnFrame ? 8 : 4) + count
                 done += count
                 pieces += 1
             }
-            let pending = used
             used = 0
             flushedStreamBytes += Int64(payload)
             if framed {
-                storeHeader(payload)
                 gather[0] = UnsafeRawBufferPointer(start: storage, count: Self.headerSize + pending)
-                try send(gather, payload + Self.headerSize)
+                try send(gather, total + Self.headerSize)
             } else {
                 gather[0] = UnsafeRawBufferPointer(start: storage + Self.headerSize, count: pending)
-                try send(gather, payload)
+                try send(gather, total)
             }
         }
     }
