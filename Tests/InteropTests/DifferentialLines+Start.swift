@@ -3,7 +3,7 @@
 
 extension DifferentialLine {
     static let start: [DifferentialLine] =
-        programs + marks + complaintOrder + descriptors + shells + paths + backups + delayed + shown + surroundings
+        programs + marks + complaintOrder + descriptors + shells + startPaths + backups + delayed + shown + surroundings
 
     private static func plain(_ scripts: String...) -> [DifferentialLine] { scripts.map { DifferentialLine($0) } }
 
@@ -121,7 +121,7 @@ extension DifferentialLine {
                 + "'head -c 4 >/dev/null; exec >&- <&-; sleep 0.3; exit 7' >sh; chmod 755 sh", without: others),
     ]
 
-    private static let paths: [DifferentialLine] = [
+    private static let startPaths: [DifferentialLine] = [
         DifferentialLine("rsync -a --temp-dir=../tmp src/dir/ dst/", prepare: "mkdir tmp dst", order: .any),
         DifferentialLine("rsync -a --temp-dir=$W/dst/../tmp src/alpha host:dst/", prepare: "mkdir tmp dst"),
         DifferentialLine("rsync -a --insecure-links --temp-dir=../tmp src/alpha dst/", prepare: "mkdir tmp dst"),

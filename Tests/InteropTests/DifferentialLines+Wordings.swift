@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension DifferentialLine {
-    static let wordings: [DifferentialLine] = halves + paths + backups + lists + names + traces
+    static let wordings: [DifferentialLine] = halves + relativePaths + backups + lists + names + traces
 
     /// rsync's remote processes may say that they have lost each other.
     private static let lost = ["unexpectedly closed", "in rsync protocol data stream", "write error", "read error"]
@@ -27,7 +27,7 @@ extension DifferentialLine {
     /// How far the run had come is a matter of timing.
     private static let unfinished = [""]
 
-    private static let paths: [DifferentialLine] =
+    private static let relativePaths: [DifferentialLine] =
         plain(
             "rsync -R ./src/foo/ dst/", "rsync -R ./src dst/", "rsync -rRi ./src/foo dst/", "rsync -dRi ./src/ dst/",
             "rsync --old-dirs --no-dirs src/ dst/", "echo 'foo/' | rsync --files-from=- src dst/")
