@@ -83,7 +83,7 @@ struct RsyncCommand {
             }
         } catch {
             if error.isPermanent { onPermanentFailure() }
-            return printFailure(error, role: error.role ?? role, exitDebug: exitDebug)
+            return printFailure(error, role: error.role ?? role, exitDebug: max(exitDebug, parser.exitDebug))
         }
     }
 

@@ -32,7 +32,7 @@ final class ServerSink: TransferEventSink {
 
     func handle(_ event: TransferEvent) {
         switch event {
-        case .message(let level, let text) where client != nil && level != .log:
+        case .message(let level, let text) where client != nil && [.warning, .error, .errorTransfer].contains(level):
             // The client's sink keeps the order on the screen, and knows then that the end was explained.
             client?.handle(.remoteMessage(Self.code(level), text))
             terminal.handle(.message(.log, text))

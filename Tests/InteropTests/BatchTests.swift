@@ -117,7 +117,6 @@ extension Interop {
             #expect(read.exitCode == 23)
             #expect(
                 read.outputText == """
-                    Clearing the --checksum (-c) option to match the batchfile.
                     (Skipping batched update for "c")
 
                     """)

@@ -58,7 +58,7 @@ extension DifferentialLine {
 
     private static let backups: [DifferentialLine] =
         [
-            "-rlD --delete --backup-dir=../closed src/ dst/", "-r --backup-dir=../closed src/alpha dst/",
+            "-r --backup-dir=../closed src/alpha dst/",
             "-r --delete --backup-dir=../closed/x src/dir/ dst/dir/",
         ].map {
             DifferentialLine(

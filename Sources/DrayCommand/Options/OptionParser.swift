@@ -17,6 +17,8 @@ public struct OptionParser {
     private let context: ParseContext
     private let index: OptionIndex
     private var state: OptionState
+    /// Level of `--debug=exit` so far.
+    var exitDebug: Int { state.debug[.exit] ?? 0 }
     private var operands: [Bytes] = []
     private var aliases = OptionAliases()
     /// A program that runs in our place, with its own words, and the options for it in their long form.
@@ -238,6 +240,7 @@ public struct OptionParser {
                     word, error == .notANumber ? "invalid numeric value" : "number too large or too small")
             }
         }
+        let ruleCount = state.client.filters.count
         switch row.id {
         case .help: return .text(HelpText.usage.displayText)
         case .daemon, .config, .dparam, .detach:
@@ -256,7 +259,6 @@ public struct OptionParser {
             state.client.filters.append(.tracing((state.debug[.filter] ?? 0) >= 2))
         default: break
         }
-        let ruleCount = state.client.filters.count
         try state.apply(row, isOn: !match.isNegation, value: value ?? [], number: number)
         if let onFilter {
             for rule in state.client.filters[ruleCount...] { try onFilter(rule, state.options) }

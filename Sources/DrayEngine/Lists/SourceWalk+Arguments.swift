@@ -41,7 +41,7 @@ extension SourceWalk {
     }
 
     private func makeRoot(_ descriptor: Int32, _ directory: Bytes) -> SourceRoot {
-        var root = SourceRoot(descriptor: descriptor, display: directory, shown: directory)
+        var root = SourceRoot(descriptor: descriptor, display: directory, shown: Self.withoutDots(directory))
         guard directory.fields(separatedBy: { $0 == UInt8(ascii: "/") }).contains(Bytes("..")) else { return root }
         let isAbsolute = directory.first == UInt8(ascii: "/")
         root.shown = Self.collapsed(isAbsolute ? directory : session.displayDirectory.appendingComponent(directory))

@@ -324,8 +324,9 @@ extension Generator {
             exists = false
         }
         let implied = entry.pointee.flags.contains(.impliedDirectory) && !options.impliedDirs
+        var match: AlternateBases.Match?
         if !(implied && exists) {
-            let match = exists ? nil : alternateItem(list, entry.pointee) { _, _ in true }
+            match = exists ? nil : alternateItem(list, entry.pointee) { _, _ in true }
             alternateDirectory = match?.directory
             defer { alternateDirectory = nil }
             try report(
@@ -353,6 +354,12 @@ extension Generator {
             }
             if code == 0 && directoryIndex >= 0 { lastMade = directoryIndex }
             _ = FileSystem.status(parent, cName, follow: false, &status)
+            // What does not differ there is not asked for.
+            if let match, options.xattrs > 0 {
+                destination.generatorMetadata.copyAttributes(
+                    from: AttributeTarget(directory: match.directory, name: cName),
+                    to: AttributeTarget(directory: parent, name: cName))
+            }
         }
         if !(implied && exists) {
             var mode = destination.finalMode(

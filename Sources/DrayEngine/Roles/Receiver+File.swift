@@ -155,6 +155,8 @@ extension Receiver {
                 throw fatal(Bytes("fsync failed on ") + destination.display(list, entry.pointee), code)
             }
         }
+        attributeBasis = isOther ? basisDescriptor : -1
+        defer { attributeBasis = -1 }
         return try conclude(outcome, &target, ndx, list, entry, parent, mode, existing, exists, isRedo, partialHold)
     }
 
@@ -368,8 +370,10 @@ extension Receiver {
         if place == .final && options.delayUpdates && !target.isInPlace && destination.localName == nil {
             place = .partial
         }
-        let held = options.xattrs > 0 && !target.isInPlace ? heldOld(parent, destination.name(list, entry, name)) : -1
-        defer { if held >= 0 { _ = FileSystem.close(held) } }
+        let takesOld = options.xattrs > 0 && attributeBasis < 0 && !target.isInPlace
+        let old = takesOld ? heldOld(parent, destination.name(list, entry, name)) : -1
+        let held = attributeBasis >= 0 ? attributeBasis : old
+        defer { if old >= 0 { _ = FileSystem.close(old) } }
         if place == .final && options.backup && !target.isInPlace {
             if Backup.make(
                 destination, parent, destination.ownName(list, entry), destination.ownPath(list, entry),

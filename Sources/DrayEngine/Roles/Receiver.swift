@@ -41,6 +41,8 @@ final class Receiver {
     private let reportsItems: Bool
     /// Finished files that wait in the partial directory (`--delay-updates`), by index.
     var delayed: [Int32] = []
+    /// The open basis of the file being concluded if it is another one: abbreviated attributes are taken from it.
+    var attributeBasis: Int32 = -1
     /// A file could not be saved before it was to be replaced.
     var backupIsMissing = false
     /// Literal data of the running file has arrived.
