@@ -390,7 +390,10 @@ extension Generator {
     /// Sets a directory's mode and time once nothing in it changes any more.
     func touchUp(_ index: Int) {
         let entries = lists.directories.entries
-        touchUp(entries, lists.directories.entry(index).pointee)
+        let entry = lists.directories.entry(index).pointee
+        // The way to what lies deeper leads through a directory that was opened: it closes last.
+        if !isFinishing && !openedModes.isEmpty && openedModes[entries.path(entry)] != nil { return }
+        touchUp(entries, entry)
     }
 
     private func touchUp(_ list: FileSegment, _ entry: FileEntry) {
@@ -427,8 +430,9 @@ extension Generator {
 
     /// Late touch-up: all directories of the only list, or of all lists when deletions came last.
     func touchUpAll() {
+        isFinishing = true
         if session.incremental {
-            guard options.deleteMode == .delay || options.hardLinks > 0 else { return }
+            guard options.deleteMode == .delay || options.hardLinks > 0 || !openedModes.isEmpty else { return }
             for index in stride(from: lists.directories.count - 1, through: 0, by: -1) { touchUp(index) }
             return
         }

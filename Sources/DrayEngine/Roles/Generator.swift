@@ -63,6 +63,8 @@ final class Generator {
     @exclusivity(unchecked) var skippedPath: Bytes?
     /// Modes of directories that were made writable for us meanwhile, by path.
     var openedModes: [Bytes: UInt32] = [:]
+    /// Every file is in place.
+    var isFinishing = false
     var deletedKinds = TransferStatistics.Kinds()
     var deletionCount = 0
     var deletionsSkipped = 0
