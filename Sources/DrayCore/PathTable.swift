@@ -9,7 +9,7 @@ import Glibc
 /// On the sender a path belongs to one source root (the directory that a source argument is relative to), so that equal
 /// relative directories of two arguments stay apart. One thread interns; others read published ids.
 public final class PathTable: @unchecked Sendable {
-    // Safe: see ChunkedStore; the hash table is only touched by the interning thread.
+    // Safe: see ChunkedStore; the hash table is only touched under its lock.
     private struct Record: BitwiseCopyable {
         var offset: UInt32
         var length: UInt32
@@ -18,11 +18,11 @@ public final class PathTable: @unchecked Sendable {
     }
     private let records = ChunkedStore<Record>(chunkShift: 10, directoryShift: 16, sharedWhileGrowing: true)
     private let arena = ByteArena(sharedWhileGrowing: true)
-    @exclusivity(unchecked) private var slots: [Int32]
+    /// One thread interns, but any may look for a path meanwhile.
+    private let slots = Monitor([Int32](repeating: -1, count: 64))
     @exclusivity(unchecked) private var lastID: Int32 = 0
 
     public init() {
-        slots = [Int32](repeating: -1, count: 64)
         _ = intern(UnsafeRawBufferPointer(start: nil, count: 0), root: 0)
     }
 
@@ -42,23 +42,25 @@ public final class PathTable: @unchecked Sendable {
     public func intern(_ path: UnsafeRawBufferPointer, root: Int32) -> Int32? {
         if records.count > 0 && matches(lastID, path, root) { return lastID }
         let hash = Self.hash(path, root)
-        var slot = Int(hash) & (slots.count - 1)
-        while slots[slot] >= 0 {
-            if records[Int(slots[slot])].hash == hash && matches(slots[slot], path, root) {
-                lastID = slots[slot]
-                return lastID
+        return slots.withLock { slots in
+            var slot = Int(hash) & (slots.count - 1)
+            while slots[slot] >= 0 {
+                if records[Int(slots[slot])].hash == hash && matches(slots[slot], path, root) {
+                    lastID = slots[slot]
+                    return lastID
+                }
+                slot = (slot + 1) & (slots.count - 1)
             }
-            slot = (slot + 1) & (slots.count - 1)
+            guard records.count < records.limit, let offset = arena.store(path) else { return nil }
+            let id = Int32(records.append(Record(offset: offset, length: UInt32(path.count), root: root, hash: hash)))
+            slots[slot] = id
+            lastID = id
+            if records.count * 2 > slots.count { grow(&slots) }
+            return id
         }
-        guard records.count < records.limit, let offset = arena.store(path) else { return nil }
-        let id = Int32(records.append(Record(offset: offset, length: UInt32(path.count), root: root, hash: hash)))
-        slots[slot] = id
-        lastID = id
-        if records.count * 2 > slots.count { grow() }
-        return id
     }
 
-    private func grow() {
+    private func grow(_ slots: inout [Int32]) {
         slots = [Int32](repeating: -1, count: slots.count * 2)
         for id in 0..<records.count {
             var slot = Int(records[id].hash) & (slots.count - 1)
@@ -67,15 +69,17 @@ public final class PathTable: @unchecked Sendable {
         }
     }
 
-    /// The id of `path` without adding it.
+    /// The id of `path` without adding it. Any thread.
     public func find(_ path: UnsafeRawBufferPointer, root: Int32) -> Int32? {
         let hash = Self.hash(path, root)
-        var slot = Int(hash) & (slots.count - 1)
-        while slots[slot] >= 0 {
-            if matches(slots[slot], path, root) { return slots[slot] }
-            slot = (slot + 1) & (slots.count - 1)
+        return slots.withLock { slots in
+            var slot = Int(hash) & (slots.count - 1)
+            while slots[slot] >= 0 {
+                if matches(slots[slot], path, root) { return slots[slot] }
+                slot = (slot + 1) & (slots.count - 1)
+            }
+            return nil
         }
-        return nil
     }
 
     /// The bytes of path `id`, valid for the life of the table.

@@ -12,11 +12,12 @@ extension Receiver {
     ) throws(TransferFailure) -> Bool {
         guard let wishes = session.wishes else { return true }
         let isResend = entry.pointee.flags.contains(.answered)
-        entry.pointee.flags.insert(.answered)
         let isWanted =
             isResend
             ? resendWanted.remove(ndx) != nil
             : try wishes.wants(ndx)
+        // Not earlier: until it has decided, the entry is the generator's.
+        entry.pointee.flags.insert(.answered)
         if !isWanted {
             session.reporter.info(
                 Bytes(text: "(Skipping batched update for\(isResend ? Self.resend : "") \"") + list.path(entry.pointee)
