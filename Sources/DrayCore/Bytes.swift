@@ -83,6 +83,21 @@ extension Array where Element == UInt8 {
         return joined
     }
 
+    /// Removes empty and `.` components and resolves `..` by text alone; an absolute path stays absolute.
+    public func collapsed() -> Bytes {
+        let isAbsolute = first == UInt8(ascii: "/")
+        var parts: [Bytes] = []
+        for part in fields(separatedBy: { $0 == UInt8(ascii: "/") }) where part != Bytes(".") {
+            if part == Bytes(".."), let last = parts.last, last != Bytes("..") {
+                parts.removeLast()
+            } else if part != Bytes("..") || !isAbsolute {
+                parts.append(part)
+            }
+        }
+        let joined = Bytes(parts.joined(separator: [UInt8(ascii: "/")]))
+        return isAbsolute ? [UInt8(ascii: "/")] + joined : joined
+    }
+
     /// The maximal runs of bytes for which `isSeparator` is false.
     public func fields(separatedBy isSeparator: (UInt8) -> Bool) -> [Bytes] {
         var fields: [Bytes] = []

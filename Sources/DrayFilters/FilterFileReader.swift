@@ -49,18 +49,3 @@ public final class NoFilterFiles: FilterFileReader {
         throw FilterFileError(code: 2)
     }
 }
-
-/// Removes empty and `.` components and resolves `..` by text alone; an absolute path stays absolute.
-func collapsedPath(_ path: Bytes) -> Bytes {
-    let isAbsolute = path.first == UInt8(ascii: "/")
-    var parts: [Bytes] = []
-    for part in path.fields(separatedBy: { $0 == UInt8(ascii: "/") }) where part != Bytes(".") {
-        if part == Bytes(".."), let last = parts.last, last != Bytes("..") {
-            parts.removeLast()
-        } else if part != Bytes("..") || !isAbsolute {
-            parts.append(part)
-        }
-    }
-    let joined = Bytes(parts.joined(separator: [UInt8(ascii: "/")]))
-    return isAbsolute ? [UInt8(ascii: "/")] + joined : joined
-}

@@ -135,7 +135,7 @@ extension FilterList {
         if path.first != UInt8(ascii: "/"), let directory = place.directory {
             // Compatibility: a bare name is looked for at the top of the transfer, not beside the file that gives it.
             let start = path.contains(UInt8(ascii: "/")) ? directory : settings.workingDirectory
-            path = collapsedPath(start.appendingComponent(path))
+            path = start.appendingComponent(path).collapsed()
         }
         if path.count >= Limits.maxPath {
             onNotice?(Bytes("merge-file name overflows: ") + shown)
@@ -241,9 +241,8 @@ extension FilterList {
     public func enter(directory: Bytes) throws(TransferFailure) -> Bool {
         frames.append(merges)
         if merges.isEmpty { return true }
-        let full = collapsedPath(
-            directory.first == UInt8(ascii: "/")
-                ? directory : settings.workingDirectory.appendingComponent(directory))
+        let isAbsolute = directory.first == UInt8(ascii: "/")
+        let full = (isAbsolute ? directory : settings.workingDirectory.appendingComponent(directory)).collapsed()
         var isComplete = true
         // Rules read here may bring further lists, which are read here too.
         var index = 0
@@ -294,10 +293,10 @@ extension FilterList {
         let slash = UInt8(ascii: "/")
         let name = merges[index].name
         guard name.contains(slash), !merges[index].flags.contains(.noInherit) else { return }
-        let module = collapsedPath(settings.moduleDirectory)
+        let module = settings.moduleDirectory.collapsed()
         let file =
             name.first == slash ? module.appendingComponent(Bytes(name.drop { $0 == slash })) : full + [slash] + name
-        let from = collapsedPath(collapsedPath(file).splitLastComponent.directory + [slash])
+        let from = (file.collapsed().splitLastComponent.directory + [slash]).collapsed()
         guard full != from, full.hasPrefix(from), from.count == 1 || full[from.count] == slash else { return }
         if onTrace != nil { trace("performing parent_dirscan for mergelist #\(index) ", label(index)) }
         defer {
@@ -327,7 +326,7 @@ extension FilterList {
         merges[index].inherited = merges[index].rules
         merges[index].rules = []
         let flags = merges[index].flags
-        let holder = Self.relative(directory, to: collapsedPath(settings.moduleDirectory))
+        let holder = Self.relative(directory, to: settings.moduleDirectory.collapsed())
         try addLines(
             of: text, flags: flags, syntax: Self.syntax(of: flags), file: merges[index].origin.nameOfFile(path),
             to: Place(target: .perDirectory(index), holder: holder, directory: directory))

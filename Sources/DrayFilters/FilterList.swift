@@ -117,7 +117,7 @@ public final class FilterList {
     public var isEmpty: Bool { rules.isEmpty }
 
     private static func rootPath(_ settings: Settings) -> Bytes {
-        relative(collapsedPath(settings.workingDirectory), to: collapsedPath(settings.moduleDirectory))
+        relative(settings.workingDirectory.collapsed(), to: settings.moduleDirectory.collapsed())
     }
 
     /// `path` below `module` without its first slash; the whole path if it lies elsewhere.
@@ -158,7 +158,7 @@ public final class FilterList {
     /// Whether this list excludes `path` or one of its parent directories (daemon checks of arguments and options).
     public func excludesPath(_ path: Bytes, isDirectory: Bool) -> Bool {
         if rules.isEmpty { return false }
-        let clean = collapsedPath(path)
+        let clean = path.collapsed()
         for (index, byte) in clean.enumerated() where byte == UInt8(ascii: "/") && index > 0 {
             if decision(name: Bytes(clean[..<index]), isDirectory: true, side: settings.side) < 0 { return true }
         }

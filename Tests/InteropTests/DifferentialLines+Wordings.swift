@@ -94,7 +94,6 @@ extension DifferentialLine {
 
     private static let traces: [DifferentialLine] =
         plain(
-            "rsync -a --debug=none,io src/ dst/", "rsync -a --debug=none,flist4 src/ src/ dst/",
             "rsync -aH --debug=none,hlink2 src/ dst/", "rsync -aHn --debug=none,hlink2 src/ dst/",
             "rsync -aH --no-i-r --debug=none,hlink2 src/ dst/",
             "rsync -aH --debug=none,hlink2 --link-dest=../src src/ n/",

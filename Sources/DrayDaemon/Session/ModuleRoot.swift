@@ -50,26 +50,17 @@ struct ModuleRoot: Equatable, Sendable {
                 chroots = true
             }
         }
-        let full = normalized(absolute)
+        let full = absolute.collapsed()
         guard chroots == true else { return Self(outerPath: full, chroot: nil, directory: full) }
         guard let split else { return Self(outerPath: full, chroot: full, directory: Bytes("/")) }
         return Self(
-            outerPath: full, chroot: normalized(Bytes(absolute[..<split])),
-            directory: normalized(Bytes(absolute[(split + 2)...])))
+            outerPath: full, chroot: Bytes(absolute[..<split]).collapsed(),
+            directory: Bytes(absolute[(split + 2)...]).collapsed())
     }
 
     private static func position(of needle: Bytes, in text: Bytes) -> Int? {
         guard text.count >= needle.count else { return nil }
         return (0...(text.count - needle.count)).first { text[$0..<($0 + needle.count)].elementsEqual(needle) }
-    }
-
-    /// An absolute path without empty, `.` and `..` components.
-    static func normalized(_ path: Bytes) -> Bytes {
-        var parts: [Bytes] = []
-        for part in path.fields(separatedBy: { $0 == UInt8(ascii: "/") }) where part != Bytes(".") {
-            if part == Bytes("..") { _ = parts.popLast() } else { parts.append(part) }
-        }
-        return [UInt8(ascii: "/")] + Bytes(parts.joined(separator: [UInt8(ascii: "/")]))
     }
 
     /// Changes root and working directory and pins the module's directory while still privileged.

@@ -81,10 +81,6 @@ final class ListReceiver {
     /// Receives the first (or only) list, and the second one when the first has a single entry.
     func receiveFirst() throws(TransferFailure) {
         let startBytes = session.reader.bytesReceived
-        if session.options.debug[.flist] >= 4 {
-            // A server says so before its connection is a place for messages.
-            session.reporter.message(session.options.amServer ? .warning : .info, Bytes(text: Session.entrySizes))
-        }
         session.reporter.event(.fileListStarted(incremental: session.incremental))
         let segment = FileSegment(
             paths: paths, attributes: attributes, ndxStart: lists.nextStart, checksumLength: format.checksumLength,

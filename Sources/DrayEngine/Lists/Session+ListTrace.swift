@@ -5,9 +5,6 @@
 import DrayCore
 
 extension Session {
-    /// Compatibility: what rsync's own entries take, which programs that read its debug output skip or show.
-    static let entrySizes = "FILE_STRUCT_LEN=24, EXTRA_LEN=4"
-
     /// - Parameter place: what stands before a name: the source directory or the depth.
     func tellList(_ segment: FileSegment, _ role: RoleName, place: (FileEntry) -> Bytes) {
         let who = Bytes(text: "[\(role.rawValue)] ")

@@ -44,7 +44,7 @@ extension SourceWalk {
         var root = SourceRoot(descriptor: descriptor, display: directory, shown: Self.withoutDots(directory))
         guard directory.fields(separatedBy: { $0 == UInt8(ascii: "/") }).contains(Bytes("..")) else { return root }
         let isAbsolute = directory.first == UInt8(ascii: "/")
-        root.shown = Self.collapsed(isAbsolute ? directory : session.displayDirectory.appendingComponent(directory))
+        root.shown = (isAbsolute ? directory : session.displayDirectory.appendingComponent(directory)).collapsed()
         var actual = FileStatus()
         var named = FileStatus()
         root.isElsewhere =
@@ -52,15 +52,6 @@ extension SourceWalk {
             || FileSystem.status(FileSystem.workingDirectory, nameBuffer.cString(root.shown), follow: true, &named) != 0
             || actual.device != named.device || actual.inode != named.inode
         return root
-    }
-
-    /// An absolute path without `.` and `..`, by its text alone.
-    static func collapsed(_ path: Bytes) -> Bytes {
-        var parts: [Bytes] = []
-        for part in path.fields(separatedBy: { $0 == UInt8(ascii: "/") }) where part != Bytes(".") {
-            if part == Bytes("..") { _ = parts.popLast() } else { parts.append(part) }
-        }
-        return [UInt8(ascii: "/")] + Bytes(parts.joined(separator: Bytes("/")))
     }
 
     /// `path` without `.` components; empty for the current directory.

@@ -138,7 +138,6 @@ final class SourceWalk {
     ) throws(TransferFailure) {
         let startBytes = session.writer.streamBytes
         let startTime = monotonicNanoseconds()
-        session.debug(.flist, 4, words: Session.entrySizes)
         session.reporter.event(.fileListStarted(incremental: session.incremental))
         let segment = FileSegment(
             paths: paths, attributes: attributes, ndxStart: lists.nextStart, checksumLength: format.checksumLength,

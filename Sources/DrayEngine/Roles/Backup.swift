@@ -233,7 +233,7 @@ enum Backup {
         let copy = FileSystem.open(directory, new, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
         if copy < 0 { return -copy }
         defer { _ = FileSystem.close(copy) }
-        let code = Receiver.copyByHand(source, copy)
+        let code = FileCopy.contents(source, copy)
         if code != 0 {
             _ = FileSystem.unlink(directory, new)
             return code

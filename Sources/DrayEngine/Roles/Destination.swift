@@ -187,7 +187,7 @@ final class Destination: @unchecked Sendable {
             let base = relative.first == UInt8(ascii: "/") ? [] : session.displayDirectory
             if relative != Bytes(".") {
                 let whole = base.appendingComponent(relative)
-                session.displayDirectory = whole.first == UInt8(ascii: "/") ? SourceWalk.collapsed(whole) : whole
+                session.displayDirectory = whole.collapsed()
             }
         } else {
             session.displayDirectory = relative == Bytes(".") ? [] : Bytes(relative.drop { $0 == UInt8(ascii: "/") })
@@ -228,7 +228,7 @@ final class Destination: @unchecked Sendable {
         }
     }
 
-    private func failure(_ exit: ExitCode, _ text: Bytes, _ code: Int32) -> TransferFailure {
+    func failure(_ exit: ExitCode, _ text: Bytes, _ code: Int32) -> TransferFailure {
         TransferFailure(
             exit, lines: [Bytes("rsync: [Receiver] ") + text + Bytes(text: ": \(errnoText(code)) (\(code))")],
             role: .unsplitReceiver)
@@ -447,52 +447,7 @@ final class Destination: @unchecked Sendable {
 
     // MARK: - Other directories (chapter 04 §1.2)
 
-    private var openedTemp: Int32 = -1
-
-    /// Checks `--temp-dir` and `--backup-dir` before anything is written.
-    func check() throws(TransferFailure) {
-        resolveAlternates()
-        var status = FileStatus()
-        if let backup = options.backupDirectory, root >= 0 {
-            let code = backup.withCString { FileSystem.status(root, $0, follow: true, &status) }
-            if options.info[.backup] >= 1 {
-                session.reporter.info(Bytes(code == ENOENT ? "(new) backup_dir is " : "backup_dir is ") + backup)
-            }
-            if code != 0 && code != ENOENT {
-                throw session.fail(.fileIO, "Failed to stat \(backup.displayText): \(errnoText(code))")
-            }
-            if code == 0 && !status.isDirectory {
-                throw session.fail(.syntax, "The backup-dir is not a directory: \(backup.displayText)")
-            }
-        }
-        guard let temp = options.tempDirectory else { return }
-        if session.environment.sanitizesPaths {
-            // A link in the module must not lead the temporary files out of it.
-            let module = session.environment.modulePath ?? Bytes("/")
-            if temp.first == UInt8(ascii: "/"), temp.hasPrefix(module) {
-                let rest = Bytes(temp[module.count...].drop { $0 == UInt8(ascii: "/") })
-                openedTemp = rest.withCString { ConfinedPath.openDirectory(session.environment.workingDirectory, $0) }
-            } else {
-                openedTemp = temp.withCString { ConfinedPath.openDirectory(root, $0) }
-            }
-            if openedTemp >= 0 { return }
-            if -openedTemp == ENOENT {
-                throw session.fail(.syntax, "The temp-dir does not exist: \(temp.displayText)")
-            }
-            throw failure(.fileIO, Bytes("Failed to stat temp-dir ") + temp, -openedTemp)
-        }
-        let code = temp.withCString { FileSystem.status(root, $0, follow: true, &status) }
-        if code == ENOENT { throw session.fail(.syntax, "The temp-dir does not exist: \(temp.displayText)") }
-        if code != 0 { throw failure(.fileIO, Bytes("Failed to stat temp-dir ") + temp, code) }
-        if !status.isDirectory { throw session.fail(.syntax, "The temp-dir is not a directory: \(temp.displayText)") }
-        openedTemp = OperatorFile.open(
-            temp, flags: O_RDONLY | O_DIRECTORY, anchor: root, trusting: options.insecureLinks || options.amDaemon,
-            confineRoot: options.confinement)
-        if openedTemp < 0 { throw failure(.fileIO, Bytes("Failed to stat temp-dir ") + temp, -openedTemp) }
-    }
-
-    /// Descriptor of `--temp-dir`.
-    func tempDescriptor(_ path: Bytes) -> Int32 { openedTemp }
+    var openedTemp: Int32 = -1
 
     /// Tells the user of directories made for the destination; a server's words travel to its client.
     private func announce(_ event: TransferEvent, _ words: Bytes) {

@@ -152,7 +152,7 @@ extension Generator {
             }
         }
         if copy < 0 { return copyFailed(list, entry, match, -copy) }
-        var code = Self.copyContents(source, copy)
+        var code = FileCopy.contents(source, copy)
         if code == 0 && options.fsync { code = FileSystem.synchronize(descriptor: copy) }
         if code == 0 {
             // The values of long attributes may be nowhere else on this side.
@@ -186,19 +186,6 @@ extension Generator {
                     + Bytes(" => ") + destination.display(list, entry), code, level: .info)
         }
         return false
-    }
-
-    /// All bytes of `source` to `copy`, in the kernel where it can; 0 or errno.
-    private static func copyContents(_ source: Int32, _ copy: Int32) -> Int32 {
-        while true {
-            let count = dray_copy_file_range(source, copy, 1 << 30)
-            if count > 0 { continue }
-            if count == 0 { return 0 }
-            let code = errno
-            if code == EINTR { continue }
-            let isUnable = code == EXDEV || code == EINVAL || code == ENOSYS || code == EOPNOTSUPP
-            return isUnable ? Receiver.copyByHand(source, copy) : code
-        }
     }
 
     // MARK: - Symlinks, devices, specials, directories

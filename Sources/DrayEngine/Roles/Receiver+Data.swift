@@ -170,17 +170,4 @@ extension Receiver {
         }
         try reader.skip(session.transferChecksum.digestLength)
     }
-
-    static func copyByHand(_ source: Int32, _ copy: Int32) -> Int32 {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
-        defer { buffer.deallocate() }
-        while true {
-            let count = FileSystem.read(source, buffer)
-            if count == 0 { return 0 }
-            if count < 0 { return Int32(-count) }
-            let code = FileSystem.writeAll(
-                copy, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
-            if code != 0 { return code }
-        }
-    }
 }

@@ -476,14 +476,7 @@ extension Receiver {
         let copy = temporaryNames.create(
             parent, base: list.name(entry), hidden: true, mode: 0o600, into: temporary)
         if copy < 0 { return -copy }
-        var code: Int32 = 0
-        while code == 0 {
-            let count = dray_copy_file_range(source, copy, 1 << 30)
-            if count > 0 { continue }
-            if count == 0 { break }
-            code = errno == EXDEV || errno == EINVAL || errno == ENOSYS ? Self.copyByHand(source, copy) : errno
-            break
-        }
+        var code = FileCopy.contents(source, copy)
         if code == 0 {
             var now = FileStatus()
             _ = FileSystem.status(descriptor: copy, &now)

@@ -169,7 +169,6 @@ final class Receiver {
     /// After the last phase: statistics of a server sender, then the answer to the goodbye.
     private func finish() throws(TransferFailure) {
         publish()
-        session.debug(.io, words: "[receiver] send_msg(10, 8)")
         session.tellHeap(.receiver)
         if !options.amServer && session.environment.handshakeVersion != -2 {
             let received = try reader.varlong30(3)
