@@ -59,6 +59,20 @@ ssize_t dray_copy_file_range(int in, int out, size_t length) {
     return copy_file_range(in, NULL, out, NULL, length, 0);
 }
 int dray_reflink(int out, int in) { return ioctl(out, FICLONE, in); }
+
+int dray_shares_extents(int fd) {
+    struct statfs status;
+    if (fstatfs(fd, &status) != 0) return 0;
+    switch ((unsigned long)status.f_type) {
+    case 0x9123683E: /* btrfs */
+    case 0x58465342: /* xfs */
+    case 0xCA451A4E: /* bcachefs */
+    case 0x7461636F: /* ocfs2 */
+    case 0x2FC12FC1: /* zfs */
+        return 1;
+    default: return 0;
+    }
+}
 int dray_renameat2_noreplace(int from_dir, const char *from, int to_dir, const char *to) {
     return renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE);
 }

@@ -26,8 +26,6 @@ public struct FileEntryFlags: OptionSet, BitwiseCopyable, Sendable {
     public static let missingDirectory = Self(rawValue: 0x0200)
     /// Receiving side: nothing stood at the file's place when it was asked for.
     public static let absent = Self(rawValue: 0x1000)
-    /// Receiver: the batch file had data for it.
-    public static let answered = Self(rawValue: 0x0800)
     /// nanoseconds were transmitted.
     public static let hasNanoseconds = Self(rawValue: 0x0400)
 }

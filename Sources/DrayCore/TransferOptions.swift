@@ -211,6 +211,8 @@ public struct TransferOptions: Sendable {
     /// An output or log format is in effect, so items are to be reported.
     public var logsItems = false
     public var outputFormat: Bytes?
+    /// A format tells the sums of transferred files (`%C`).
+    public var showsSums = false
     public var humanReadable = 1
     public var eightBitOutput = false
     public var statistics = false

@@ -87,6 +87,8 @@ public enum EngineLocal {
             return SideRun(client).prepare { () throws(TransferFailure) in try client.assumeCopyIdentity() } ?? .ok
         }
         client.companion = server
+        let offers = FileOffers()
+        (client.offers, server.offers) = (offers, offers)
         let serverCode = Monitor(ExitCode.ok)
         let thread = RoleThread {
             let code = SideRun(server).run { run throws(TransferFailure) in
@@ -439,6 +441,7 @@ final class SideRun {
             session: session, lists: listReceiver.lists, paths: listReceiver.paths, received: listReceiver.received)
         try destination.choose(session.options.listOnly ? nil : destinationArgument)
         try destination.check()
+        session.offers?.watch(destination: destination.root)
         role = .generator
         session.writer.role = .generator
         session.reader.role = .receiver

@@ -79,6 +79,8 @@ public final class Session: @unchecked Sendable {
     let hasFailed = Atomic<Bool>(false)
     /// The receiving half of a local copy, which ends when the sending half does.
     weak var companion: Session?
+    /// A local copy: files that its halves hand over instead of data.
+    var offers: FileOffers?
     /// Lowest-numbered signal or limit that ends the run: set by `interrupt`.
     let startNanoseconds = monotonicNanoseconds()
     /// Wall clock when the session began, seconds since 1970.

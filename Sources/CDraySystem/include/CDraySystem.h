@@ -28,6 +28,8 @@ ssize_t dray_getdents64(int fd, void *_Nonnull buffer, size_t count);
 int dray_fallocate(int fd, int mode, off_t offset, off_t length);
 ssize_t dray_copy_file_range(int in, int out, size_t length);
 int dray_reflink(int out, int in);
+/* Whether the file system that a descriptor lies on is of a kind whose files can share extents. */
+int dray_shares_extents(int fd);
 int dray_renameat2_noreplace(int from_dir, const char *_Nonnull from, int to_dir, const char *_Nonnull to);
 int dray_fchmodat_nofollow(int dirfd, const char *_Nonnull name, mode_t mode);
 

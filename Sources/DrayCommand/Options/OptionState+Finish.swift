@@ -322,6 +322,7 @@ extension OptionState {
         }
         let formats = [client.outFormat, client.logFile == nil ? nil : client.logFormat].compactMap(\.self)
         options.logsItems = !formats.isEmpty
+        options.showsSums = formats.contains { ItemFormat.contains($0, "C") }
         // The log's own format changes nothing of what is said about a file.
         if options.itemize == 0, let format = client.outFormat, ItemFormat.contains(format, "i") { options.itemize = 1 }
     }

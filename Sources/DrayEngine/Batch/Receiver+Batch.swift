@@ -11,13 +11,12 @@ extension Receiver {
         _ ndx: Int32, _ list: FileSegment, _ entry: UnsafeMutablePointer<FileEntry>
     ) throws(TransferFailure) -> Bool {
         guard let wishes = session.wishes else { return true }
-        let isResend = entry.pointee.flags.contains(.answered)
+        // Every first reply stands in the first phase. The entry itself is the generator's until it has decided.
+        let isResend = phase > 0
         let isWanted =
             isResend
             ? resendWanted.remove(ndx) != nil
             : try wishes.wants(ndx)
-        // Not earlier: until it has decided, the entry is the generator's.
-        entry.pointee.flags.insert(.answered)
         if !isWanted {
             session.reporter.info(
                 Bytes(text: "(Skipping batched update for\(isResend ? Self.resend : "") \"") + list.path(entry.pointee)

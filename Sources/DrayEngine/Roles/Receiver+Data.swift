@@ -40,6 +40,8 @@ extension Receiver {
         // Plain data without a basis: what is left of the file is still to come.
         let prefetches = head.count == 0 && tokens.isPlain
         try tokens.begin()
+        var isComplete: Bool?
+        if offered >= 0 { isComplete = try takeOffered(offered, descriptor, inPlace: inPlace, list, entry) }
         // An empty file is done before there is anything to show.
         if entry.length > 0 { progress.advance(output.offset) }
         copying: while true {
@@ -75,6 +77,7 @@ extension Receiver {
         let expected = try reader.bytes(session.transferChecksum.digestLength)
         session.debug(.deltasum, 2, words: "got file_sum")
         lastSum = expected
+        if let isComplete { return isComplete ? .good : .bad }
         return hasher.finish() == expected ? .good : .bad
     }
 

@@ -45,6 +45,8 @@ final class Receiver {
     var attributeBasis: Int32 = -1
     /// A file could not be saved before it was to be replaced.
     var backupIsMissing = false
+    /// The running file, open, when the sending half of a local copy has handed it over; else −1.
+    @exclusivity(unchecked) var offered: Int32 = -1
     /// Literal data of the running file has arrived.
     var literalSeen = false
     /// Outcomes that the generator has not been told yet: it is woken for many at once.
@@ -287,6 +289,11 @@ final class Receiver {
         report(list, entry.pointee, record, before: true)
         let start = reader.streamBytes
         progress.begin(ndx, list, entry.pointee, size: entry.pointee.length)
+        offered = session.offers?.take(ndx) ?? -1
+        defer {
+            if offered >= 0 { _ = FileSystem.close(offered) }
+            offered = -1
+        }
         let outcome = try receiveFile(ndx, list, entry, record)
         progress.end()
         report(list, entry.pointee, record, before: false, data: reader.streamBytes - start)

@@ -35,6 +35,7 @@ final class Sender {
     private var progress: ProgressMeter
     /// Sum of the file that was sent last.
     private var lastSum = Bytes()
+    private let sharesFiles: Bool
 
     init(session: Session, walk: SourceWalk) {
         self.session = session
@@ -51,6 +52,7 @@ final class Sender {
         dataWriter = session.options.onlyWritesBatch ? session.recorder?.writer ?? writer : writer
         tokens = TokenWriter(dataWriter, session.outgoingCompression)
         progress = ProgressMeter(session: session, lists: lists)
+        sharesFiles = session.mayShareFiles
         matcher.countsHashHits = options.debug[.deltasum] >= 1
     }
 
@@ -286,7 +288,11 @@ final class Sender {
         try head.write(to: dataWriter)
         session.debug(.deltasum, 2, line: Bytes("calling match_sums ") + typedPath(list, entry.pointee))
         progress.begin(ndx, list, entry.pointee, size: status.length)
-        try sendData(descriptor, status.length, head, table, record, appending: appending, list, entry.pointee)
+        if !redo && head.count == 0 && handsOver(ndx, descriptor, status) {
+            try sendNothing(status.length)
+        } else {
+            try sendData(descriptor, status.length, head, table, record, appending: appending, list, entry.pointee)
+        }
         progress.end()
         entry.pointee.flags.insert(.sent)
         tell("sender finished ", list, entry.pointee, "")
@@ -417,6 +423,24 @@ final class Sender {
         }
         try tokens.end()
         try sendWholeSum(source, list, entry)
+    }
+
+    /// Whether the receiving half of a local copy takes the open file itself.
+    private func handsOver(_ ndx: Int32, _ descriptor: Int32, _ status: FileStatus) -> Bool {
+        guard let offers = session.offers, status.length >= FileOffers.smallest, status.isRegular, sharesFiles else {
+            return false
+        }
+        return offers.offer(ndx, descriptor)
+    }
+
+    /// The stream of a file that was handed over. Its sum is not looked at.
+    private func sendNothing(_ length: Int64) throws(TransferFailure) {
+        try tokens.begin(blockLength: 0, length: 0, lastBlockLength: 0)
+        try tokens.end()
+        writer.countLiterals(length)
+        statistics.literalData += length
+        progress.advance(length, startingAt: 32_768)
+        try dataWriter.bytes(Bytes(repeating: 0, count: session.transferChecksum.digestLength))
     }
 
     private func sendWholeSum(_ source: FileSource, _ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {

@@ -253,6 +253,15 @@ public final class WireWriter {
         }
     }
 
+    /// Counts `length` bytes of literal data as `literals` would, for a peer in this process that does without them.
+    public func countLiterals(_ length: Int64) {
+        let piece = Int64(Limits.literalPiece)
+        let pieces = (length + piece - 1) / piece
+        // Each has its token and, framed, the head of its frame.
+        flushedStreamBytes += length + 4 * pieces
+        bytesSent += length + (framed ? 8 : 4) * pieces
+    }
+
     // MARK: - Integers
 
     public func shortint(_ value: UInt16) throws(TransferFailure) {
