@@ -45,7 +45,8 @@ extension Interop {
             }
 
             func copy(_ program: String, _ destination: String, _ options: [String] = []) throws -> ProcessResult {
-                try DrayTestSupport.run([program, "-a"] + options + ["source/", destination + "/"], in: root, seconds: 60)
+                let words = [program, "-a"] + options + ["source/", destination + "/"]
+                return try DrayTestSupport.run(words, in: root, seconds: 60)
             }
 
             func differences(_ destination: String) throws -> String {

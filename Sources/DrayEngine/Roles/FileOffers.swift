@@ -66,8 +66,9 @@ extension Session {
     /// Whether this run can do without the data of files: nobody records, limits, checks or looks at it.
     var mayShareFiles: Bool {
         options.isLocal && !options.sparse && !options.preallocate && !options.updatesInPlace && !options.copyDevices
-            && !options.writeDevices && !options.showsSums && recorder == nil && compression.method == .none
-            && options.bandwidthLimit == 0 && options.remoteOptions.isEmpty && options.debug[.deltasum] == 0 && options.append == .off
+            && options.append == .off && !options.showsSums && options.remoteOptions.isEmpty
+            && options.bandwidthLimit == 0 && options.debug[.deltasum] == 0 && recorder == nil
+            && compression.method == .none
     }
 }
 
