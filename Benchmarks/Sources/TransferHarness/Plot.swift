@@ -43,19 +43,20 @@ enum Plot {
         var points: [(x: Double, y: Double)]
     }
 
-    /// Lines with one mark per point; both axes logarithmic unless `isLinear`.
-    static func lines(_ title: String, x: String, y: String, _ lines: [Line], isLinear: Bool = false) -> String {
+    /// Lines with one mark per point; both axes logarithmic, but one with a zero on it linear.
+    static func lines(_ title: String, x: String, y: String, _ lines: [Line]) -> String {
         let colours = ["#3b7dd8", "#d8703b", "#4a9a4a", "#8a5ab8", "#888888", "#b8a03b"]
         let points = lines.flatMap(\.points)
-        func map(_ value: Double) -> Double { isLinear ? value : log10(max(value, 1e-9)) }
-        guard let lowX = points.map({ map($0.x) }).min(), let highX = points.map({ map($0.x) }).max(),
-            let lowY = points.map({ map($0.y) }).min(), let highY = points.map({ map($0.y) }).max()
+        let (linearX, linearY) = (points.contains { $0.x <= 0 }, points.contains { $0.y <= 0 })
+        func mapX(_ value: Double) -> Double { linearX ? value : log10(value) }
+        func mapY(_ value: Double) -> Double { linearY ? value : log10(value) }
+        guard let lowX = points.map({ mapX($0.x) }).min(), let highX = points.map({ mapX($0.x) }).max(),
+            let lowY = points.map({ mapY($0.y) }).min(), let highY = points.map({ mapY($0.y) }).max()
         else { return "" }
         let (left, top, width, height) = (80.0, 40.0, 520.0, 300.0)
-        func placeX(_ value: Double) -> Double { left + (map(value) - lowX) / max(highX - lowX, 1e-9) * width }
+        func placeX(_ value: Double) -> Double { left + (mapX(value) - lowX) / max(highX - lowX, 1e-9) * width }
         func placeY(_ value: Double) -> Double {
-            let low = isLinear ? 0 : lowY
-            return top + height - (map(value) - low) / max(highY - low, 1e-9) * height
+            top + height - (mapY(value) - lowY) / max(highY - lowY, 1e-9) * height
         }
         var svg =
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"800\" height=\"400\">\(style)\n"

@@ -101,8 +101,8 @@ extension SourceWalk {
         let prefix = Bytes(paths.path(directory))
         let hasFilters = filters.isActive
         let display = roots[Int(root)].display
-        let code = try scan.forEach(descriptor) { (name, _) throws(TransferFailure) in
-            var status = FileStatus()
+        let code = try scan.forEachStatus(descriptor, follow: options.copyLinks) {
+            (name, status, found) throws(TransferFailure) in
             // Safe: the scan hands out NUL-terminated names.
             let cName = name.baseAddress!.assumingMemoryBound(to: CChar.self)
             if prefix.count + name.count + 1 >= Limits.maxPath {
@@ -114,7 +114,7 @@ extension SourceWalk {
                 return
             }
             var follow = self.options.copyLinks
-            var code = FileSystem.status(descriptor, cName, follow: follow, &status)
+            var code = found
             if code == 0 && status.isSymlink && (self.options.copyDirlinks || self.options.copyUnsafeLinks) {
                 follow = self.followsLink(descriptor, cName, prefix.appendingComponent(Bytes(name)))
                 if follow { code = FileSystem.status(descriptor, cName, follow: true, &status) }
