@@ -115,8 +115,9 @@ final class StatusCrew: Sendable {
 
     /// Takes the batch back: nobody touches it any more.
     func finish() {
-        state.withLock { $0.next = $0.isDone.count }
         state.wait { state -> Void? in
+            // What has not been begun is not wanted any more.
+            state.next = state.isDone.count
             if state.running > 0 { return nil }
             state.batch = nil
             return ()

@@ -108,4 +108,29 @@ import Testing
         defer { close(file) }
         #expect(DirectoryScan().forEachStatus(file, follow: false) { _, _, _ in } == ENOTDIR)
     }
+
+    /// Slow answers make the early questions wanted, quick ones do not; questions change nothing.
+    @Test func questionsAreAskedEarlyWhereAnswersAreSlow() throws {
+        let scratch = try Self.makeDirectory(300)
+        let before = Self.expected(scratch.path, follow: false)
+        let ahead = StatusAhead(helpers: StatusHelpers(quick: 0, slow: 3, slowNanoseconds: 2_000_000))
+        for _ in 0..<64 { ahead.measure {} }
+        #expect(!ahead.isWanted)
+        for _ in 0..<64 { ahead.measure { usleep(4_000) } }
+        #expect(ahead.isWanted)
+        for round in 0..<50 {
+            let descriptor = Self.open(scratch.path)
+            for found in before.prefix(round * 6) { found.name.withUnsafeBytes { ahead.add($0) } }
+            ahead.add(UnsafeRawBufferPointer(start: nil, count: 0))
+            Bytes(text: "nothing of that name").withUnsafeBytes { ahead.add($0) }
+            ahead.begin(in: descriptor)
+            close(descriptor)
+            if round % 2 == 0 { ahead.finish() }
+            if round % 2 == 1 {
+                usleep(200)
+                ahead.finish()
+            }
+        }
+        #expect(Self.expected(scratch.path, follow: false) == before)
+    }
 }

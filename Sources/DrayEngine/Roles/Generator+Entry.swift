@@ -54,7 +54,9 @@ extension Generator {
         if parent >= 0 && entry.pointee.directory == freshDirectory && type == FileType.regular {
             code = ENOENT
         } else if parent >= 0 {
-            code = try destination.status(parent, cName, &status, role: .generator)
+            code = try ahead.measure { () throws(TransferFailure) in
+                try destination.status(parent, cName, &status, role: .generator)
+            }
             if code == 0 && status.isSymlink && type == FileType.directory && options.keepDirlinks {
                 var followed = FileStatus()
                 if FileSystem.status(parent, cName, follow: true, &followed) == 0 && followed.isDirectory {

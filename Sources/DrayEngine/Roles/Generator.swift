@@ -57,6 +57,10 @@ final class Generator {
     @exclusivity(unchecked) var createdEarly: Set<Int32> = []
     /// Path-table id of the directory whose list is being walked when this run made it: nothing can be in it.
     var freshDirectory: Int32 = -1
+    /// Where answers about existing files take long, they are asked for early, up to this entry of this list.
+    let ahead = StatusAhead()
+    @exclusivity(unchecked) var aheadEnd = 0
+    @exclusivity(unchecked) var aheadList: Int32 = -1
     /// The last directory that was made just before its own list.
     var lastMade: Int32 = -1
     /// A directory (path) that could not be made: everything below is skipped (one list for everything).
@@ -267,6 +271,7 @@ final class Generator {
                 }
                 continue
             }
+            lookAhead(segment, position)
             try handle(ndx, segment, entry, directoryIndex: -1)
             try breathe()
         }
