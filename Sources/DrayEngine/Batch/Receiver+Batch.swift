@@ -11,7 +11,7 @@ extension Receiver {
         _ ndx: Int32, _ list: FileSegment, _ entry: UnsafeMutablePointer<FileEntry>
     ) throws(TransferFailure) -> Bool {
         guard let wishes = session.wishes else { return true }
-        // Every first reply stands in the first phase. The entry itself is the generator's until it has decided.
+        // Every first reply stands in the first phase.
         let isResend = phase > 0
         let isWanted =
             isResend

@@ -249,6 +249,9 @@ final class Receiver {
         if options.debug[.recv] >= 1 {
             session.reporter.info(Bytes("recv_files(") + list.path(entry.pointee) + Bytes(")"))
         }
+        // Flags of a batch's entry are the generator's until it has decided, which this waits for.
+        let isUnwanted =
+            session.wishes != nil && record.flags.contains(.transfer) ? try !isWanted(ndx, list, entry) : false
         if entry.pointee.flags.contains(.cleared) {
             throw session.fail(.protocolIncompatible, "rsync: refusing transfer of cleared file index \(ndx)")
         }
@@ -281,7 +284,7 @@ final class Receiver {
         }
         statistics.transferredFiles += 1
         statistics.transferredSize += entry.pointee.length
-        if session.wishes != nil, try !isWanted(ndx, list, entry) { return try discard() }
+        if isUnwanted { return try discard() }
         if options.dryRun {
             report(list, entry.pointee, record, before: false)
             return try takeDryData(ndx)
