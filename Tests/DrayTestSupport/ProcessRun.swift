@@ -1,6 +1,7 @@
 // Dray — starts programs for tests, with a deadline, and keeps what they print.
 // SPDX-License-Identifier: Apache-2.0
 
+import DrayCore
 import Glibc
 
 /// How a program ended and what it printed.
@@ -193,4 +194,20 @@ public final class ScratchDirectory {
 /// Removes a tree, whatever it holds.
 public func removeTree(_ path: String) {
     _ = try? run(["/bin/rm", "-rf", "--", path])
+}
+
+/// Runs all of `bodies` at the same time, each on a thread of its own, and returns what they return, in order.
+public func inParallel<Value: Sendable>(_ bodies: [@Sendable () throws -> Value]) throws -> [Value] {
+    let results = Monitor<[Result<Value, any Error>?]>(Array(repeating: nil, count: bodies.count))
+    let threads = bodies.enumerated().map { index, body in
+        let work: @Sendable () -> Void = {
+            let result = Result { try body() }
+            results.withLock { $0[index] = result }
+        }
+        let thread = RoleThread(stackBytes: 4 << 20, work)
+        if thread == nil { work() }
+        return thread
+    }
+    for thread in threads { thread?.join() }
+    return try results.withLock { try $0.map { try $0!.get() } }
 }

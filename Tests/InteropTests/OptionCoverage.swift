@@ -182,33 +182,34 @@ final class OptionCoverage {
             cell.note = reason
             return cell
         }
-        let name = row.names.first ?? row.short.map { String(Unicode.Scalar($0)) } ?? ""
-        let module = "[refusing]\npath = \(scratch.path)/module\nread only = no\nrefuse options = \(name)\n"
-        let tree = try FileTree(scratch.path)
-        try tree.file("conf", Array(("use chroot = no\nuid = 0\ngid = 0\nreverse lookup = no\n" + module).utf8))
-        try tree.directory("module")
-        try tree.directory("module/in")
-        try tree.file("module/file", Array("content\n".utf8))
         let values = OptionSamples.values(row)
+        let name = row.refusalName
+        let pairs: [(DaemonClient, DaemonKind)] = [(.rsync, .rsync), (.dray, .dray), (.rsync, .dray), (.dray, .rsync)]
         // Spellings of one option are one option; all of them are tried in the whole matrix.
         for spelling in OptionSpelling.all(row).prefix(Interop.isFull ? .max : 1) {
-            for isPush in [true, false] {
-                cell.runs += 1
-                let options = spelling.words(values.first) + Refusals.companions(row)
-                // Which end notices first that the other one is gone is a matter of chance: three tries.
-                var differences: [String] = []
-                for attempt in 0..<3 where attempt == 0 || !differences.isEmpty {
-                    differences = []
-                    let theirs = try talk(.rsync, .rsync, options, isPush)
-                    for (client, server) in [(DaemonClient.dray, DaemonKind.dray), (.rsync, .dray), (.dray, .rsync)] {
-                        let mine = try talk(client, server, options, isPush)
-                        if Self.agree(mine, theirs) { continue }
-                        let run = "\(client)→\(server) \(options) \(isPush ? "push" : "pull")"
-                        differences.append("\(run): \(mine) instead of \(theirs)")
+            let options = spelling.words(values.first) + Refusals.companions(row)
+            cell.runs += 2
+            // Which end notices first that the other one is gone is a matter of chance: three tries.
+            var differences: [String] = []
+            for attempt in 0..<3 where attempt == 0 || !differences.isEmpty {
+                // Daemons wait a while after a refusal, so all of them are asked at once.
+                var talks: [@Sendable () throws -> [String]] = []
+                for (client, server) in pairs {
+                    for isPush in [true, false] {
+                        talks.append { try OptionCoverage().talk(name, client, server, options, isPush) }
                     }
                 }
-                cell.differences += differences
+                let answers = try inParallel(talks)
+                differences = []
+                for (index, pair) in pairs.enumerated().dropFirst() {
+                    for (offset, direction) in ["push", "pull"].enumerated() {
+                        let (mine, theirs) = (answers[2 * index + offset], answers[offset])
+                        if Self.agree(mine, theirs) { continue }
+                        differences.append("\(pair) \(options) \(direction): \(mine) instead of \(theirs)")
+                    }
+                }
             }
+            cell.differences += differences
         }
         return cell
     }
@@ -223,17 +224,32 @@ final class OptionCoverage {
         return text(mine) == text(theirs)
     }
 
+    /// The code and the errors of a client whose option `name` is refused by the daemon.
     private func talk(
-        _ client: DaemonClient, _ server: DaemonKind, _ options: [String], _ isPush: Bool
+        _ name: String, _ client: DaemonClient, _ server: DaemonKind, _ options: [String], _ isPush: Bool
     ) throws -> [String] {
+        let module = "[refusing]\npath = \(scratch.path)/module\nread only = no\nrefuse options = \(name)\n"
+        let tree = try FileTree(scratch.path)
+        try tree.file("conf", Array(("use chroot = no\nuid = 0\ngid = 0\nreverse lookup = no\n" + module).utf8))
+        try tree.directory("module")
+        try tree.directory("module/in")
+        try tree.file("module/file", Array("content\n".utf8))
         try prepare()
         let operands = isPush ? ["src/file", "rsync://host/refusing/in/"] : ["rsync://host/refusing/file", "dst/"]
         let program = server == .dray ? DrayPrograms.dray : PeerRsync.path!
         let connect = ["RSYNC_CONNECT_PROG": "\(program) --daemon --config=\(scratch.path)/conf"]
         let result = try run([client.program] + options + operands, in: work, environment: connect, seconds: 20)
         let errors = Self.comparable(result.errors, client.program).filter { !$0.contains("connection unexpectedly") }
-        return ["code \(result.exitCode)"] + errors
+        return ["code \(result.exitCode)"]
+            + errors.map { line in
+                line.split(separator: scratch.path, omittingEmptySubsequences: false).joined(separator: "SCRATCH")
+            }
     }
+}
+
+extension OptionRow {
+    /// How `refuse options` names it.
+    fileprivate var refusalName: String { names.first ?? short.map { String(Unicode.Scalar($0)) } ?? "" }
 }
 
 /// What refusals need.
