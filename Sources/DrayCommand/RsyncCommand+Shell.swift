@@ -83,11 +83,9 @@ extension RsyncCommand {
 
     /// The code of a session that has failed and said so: the shell is told to end, and not waited for.
     static func codeAfterFailure(_ code: ExitCode, _ child: ChildProcess) -> ExitCode {
-        if let status = child.wait(milliseconds: 0) {
-            return broken.contains(code) || code == .protocolIncompatible
-                ? finalCode(code, child) : ExitCode(rawValue: max(code.rawValue, status.exitCode.rawValue))
-        }
-        child.signal(SIGUSR1)
+        if broken.contains(code) || code == .protocolIncompatible { return finalCode(code, child) }
+        // That it has lost its connection by now is no news.
+        if child.wait(milliseconds: 0) == nil { child.signal(SIGUSR1) }
         return code
     }
 

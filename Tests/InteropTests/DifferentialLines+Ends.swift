@@ -54,6 +54,12 @@ extension DifferentialLine {
         }
         + any("-r --debug=none,recv1", ["host:src/dir dst/"])
         + any("-vvvv", ["src/nosuch src/alpha host:dst/"])
+        + any("-r --debug=none,time2", ["src/dir/ dst/", "--no-i-r src/dir/ dst/", "-n src/dir/ dst/"])
+        + [
+            DifferentialLine("rsync -avvvv --delete src/dir/ dst/dir/", .outdated, order: .any),
+            DifferentialLine(
+                "rsync -r --delete --debug=none,flist3 -f 'P *.o' src/dir/ dst/dir/", .outdated, order: .any),
+        ]
 
     /// What a client sees of a daemon that does not want what it asks for.
     private static let refusals: [DifferentialLine] =

@@ -66,7 +66,7 @@ extension Session {
     }
 
     /// A number with separators.
-    private static func grouped(_ number: Int64) -> String {
+    static func grouped(_ number: Int64) -> String {
         var text = ""
         for (position, digit) in String(number).reversed().enumerated() {
             if position > 0 && position % 3 == 0 { text.append(",") }

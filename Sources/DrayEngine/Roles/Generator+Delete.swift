@@ -59,7 +59,7 @@ extension Generator {
         }
     }
 
-    private struct Extra {
+    struct Extra {
         var name: Bytes
         var status: FileStatus
     }
@@ -83,9 +83,10 @@ extension Generator {
         }
         try filters.change(to: path, root: session.displayDirectory)
         var extras: [Extra] = []
+        var scanned: [Extra] = []
         let version = session.protocolVersion
         let code = DirectoryScan(bufferBytes: 32 * 1024).forEach(descriptor) { name, _ in
-            if options.debug[.flist] >= 2 { tellScanned(path, name, descriptor) }
+            if options.debug[.flist] >= 2, let item = tellScanned(path, name, descriptor) { scanned.append(item) }
             if let id, let members, members.find(directory: id, name: name, protocolVersion: version) != nil { return }
             var status = FileStatus()
             let cName = name.baseAddress!.assumingMemoryBound(to: CChar.self)
@@ -102,6 +103,10 @@ extension Generator {
             session.reporter.noteIOError(.general)
             session.reporter.systemError(.generator, Bytes("readdir(") + destination.fullName(path) + Bytes(")"), code)
             return
+        }
+        if options.debug[.flist] >= 3 {
+            sortBackwards(&scanned)
+            tellScannedList(path, scanned)
         }
         // The sorted list backwards: sub-directories first, last name first.
         sortBackwards(&extras)
