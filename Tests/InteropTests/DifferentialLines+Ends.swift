@@ -56,6 +56,8 @@ extension DifferentialLine {
         + any("-vvvv", ["src/nosuch src/alpha host:dst/"])
         + any("-r --debug=none,time2", ["src/dir/ dst/", "--no-i-r src/dir/ dst/", "-n src/dir/ dst/"])
         + [
+            DifferentialLine("rsync -rvv --delete-before src/dir/ dst/dir/", .outdated, order: .any),
+            DifferentialLine("rsync -r --delete-after --debug=none,del host:src/dir dst/", .outdated, order: .any),
             DifferentialLine("rsync -avvvv --delete src/dir/ dst/dir/", .outdated, order: .any),
             DifferentialLine(
                 "rsync -r --delete --debug=none,flist3 -f 'P *.o' src/dir/ dst/dir/", .outdated, order: .any),

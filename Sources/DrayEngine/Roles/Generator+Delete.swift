@@ -22,6 +22,9 @@ extension Generator {
                 try filters.change(to: segment.path(entry), root: session.displayDirectory)
                 continue
             }
+            if entry.flags.contains(.topDirectory) {
+                session.debug(.del, line: Bytes("deleting in ") + segment.path(entry))
+            }
             try deleteIn(segment, entry)
         }
         try filters.changeToNothing()

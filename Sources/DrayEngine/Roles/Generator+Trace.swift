@@ -5,6 +5,7 @@
 import DrayCore
 import DrayDelta
 import DrayFiles
+import Glibc
 
 extension Generator {
     func tellSums(
@@ -60,7 +61,8 @@ extension Generator {
             if options.owner { line += Bytes(text: " uid=\(status.uid)") }
             if options.group { line += Bytes(text: " gid=\(status.gid)") }
             let hasFraction = status.mtimeNanoseconds != 0 && session.protocolVersion >= 31
-            let flags = (status.isDirectory ? 5 : 1) | (hasFraction ? 0x1000 : 0)
+            let isOurs = status.uid == geteuid()
+            let flags = (status.isDirectory ? 4 : 0) | (isOurs ? 1 : 0) | (hasFraction ? 0x1000 : 0)
             session.reporter.info(line + Bytes(text: " flags=\(String(flags, radix: 16))"))
         }
     }
