@@ -17,6 +17,42 @@ int dray_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 int dray_pipe(int fds[2]) { return pipe2(fds, O_CLOEXEC); }
 int dray_set_pipe_size(int fd, int bytes) { return fcntl(fd, F_SETPIPE_SZ, bytes); }
 int dray_socketpair(int fds[2]) { return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds); }
+
+/* Nobody else may have connected in between: the accepted end must be the one that this process has made. */
+static int is_end_of(int fd, int other) {
+    struct sockaddr_in peer, own;
+    socklen_t peer_size = sizeof peer, own_size = sizeof own;
+    return getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0 &&
+           getsockname(other, (struct sockaddr *)&own, &own_size) == 0 && peer.sin_port == own.sin_port &&
+           peer.sin_addr.s_addr == own.sin_addr.s_addr;
+}
+
+int dray_tcp_pair(int fds[2]) {
+    struct sockaddr_in address;
+    socklen_t size = sizeof address;
+    memset(&address, 0, sizeof address);
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    fds[0] = fds[1] = -1;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (listener < 0) return -1;
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 1) == 0 &&
+        getsockname(listener, (struct sockaddr *)&address, &size) == 0 &&
+        (fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) >= 0 &&
+        connect(fds[0], (struct sockaddr *)&address, sizeof address) == 0)
+        fds[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    int code = errno;
+    close(listener);
+    if (fds[1] >= 0 && is_end_of(fds[1], fds[0])) return 0;
+    if (fds[1] >= 0) {
+        close(fds[1]);
+        code = ECONNABORTED;
+    }
+    if (fds[0] >= 0) close(fds[0]);
+    errno = code;
+    return -1;
+}
+
 int dray_stream_socket(int family, int type, int protocol) { return socket(family, type | SOCK_CLOEXEC, protocol); }
 
 int dray_accept(int fd, struct sockaddr_storage *address, socklen_t *length) {

@@ -35,7 +35,8 @@ enum BatchFiles {
     private static func openError(_ path: Bytes, _ error: Int32, _ code: ExitCode) -> TransferFailure {
         let reason = "\" open error: \(errnoText(error)) (\(error))"
         let line = Bytes("rsync: [Receiver] Batch file \"") + absolute(path) + Bytes(text: reason)
-        return TransferFailure(code, lines: [line], role: .unsplitReceiver)
+        let lines = error == ELOOP ? [Bytes(untrustedLinkText), line] : [line]
+        return TransferFailure(code, lines: lines, role: .unsplitReceiver)
     }
 
     private static func absolute(_ path: Bytes) -> Bytes {
@@ -54,7 +55,7 @@ enum BatchFiles {
 }
 
 extension RsyncCommand {
-    /// Opens the batch file and writes the script that applies it.
+    /// Opens the batch file and the script that applies it, which is written when there is something to apply.
     func openBatch(_ command: inout ParsedCommand, _ operands: Operands) throws(TransferFailure) {
         guard command.options.writesBatch, let path = command.client.writeBatch else { return }
         let rules = try makeFilters(command, command.options, nil)
@@ -65,9 +66,13 @@ extension RsyncCommand {
             rules: rules.encodeForScript(protocolVersion: command.options.protocolVersion),
             isNulSeparated: command.options.fromZero, protocolVersion: command.options.protocolVersion)
         let scriptFile = try BatchFiles.create(path + Bytes(".sh"), mode: 0o700, failing: .fileSelection)
-        writeAll(scriptFile, script.text)
-        close(scriptFile)
         command.client.batchDescriptor = try BatchFiles.create(path, mode: 0o600, failing: .fileIO)
+        writeAll(command.client.batchDescriptor, Session.batchFlags(command.options))
+        let text = script.text
+        command.client.beginScript = {
+            writeAll(scriptFile, text)
+            close(scriptFile)
+        }
     }
 
     /// `--read-batch`: applies a batch file to the last operand.

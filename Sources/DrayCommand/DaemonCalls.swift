@@ -44,10 +44,10 @@ enum DaemonCalls {
         }
         var environment = SessionEnvironment()
         environment.handshakeVersion = version
-        environment.isDaemonSocket = child == nil
+        environment.isDaemonSocket = !overShell
         var code = try runner.runSession(command, operands, channel, environment, sink, signals)
         channel.closeWriting()
-        if let child { code = RsyncCommand.finalCode(code, child) }
+        if let child, overShell { code = RsyncCommand.finalCode(code, child) }
         return code
     }
 

@@ -38,10 +38,15 @@ extension RsyncCommand {
         var environment = SessionEnvironment()
         environment.shellExit = { code in Self.codeAtEnd(code, child) }
         let code = try runSession(command, operands, channel, environment, sink, signals)
-        if isPush && command.options.debug[.exit] >= 2 {
-            sink.handle(.message(.info, Bytes(text: "client_run waiting on \(child.identifier)\n")))
+        let isOrderly = !sink.exit.isTold
+        let (word, name): (DebugLevels.Flag, String) = isPush ? (.exit, "client_run") : (.recv, "client_run2")
+        if isOrderly && command.options.debug[word] >= (isPush ? 2 : 1) {
+            sink.handle(.message(.info, Bytes(text: "\(name) waiting on \(child.identifier)\n")))
         }
         channel.closeWriting()
+        guard isOrderly else { return Self.codeAfterFailure(code, child) }
+        let other = child.wait().exitCode
+        if isPush || other.rawValue > sink.exit.given.rawValue { sink.note(exitOf: other) }
         return Self.finalCode(code, child)
     }
 
@@ -74,6 +79,14 @@ extension RsyncCommand {
         // rsync looks only once. Its connection was closed by the end of the shell, which is then a matter of moments.
         guard case .exited(let own) = child.wait(milliseconds: 100) else { return code }
         return ExitCode(rawValue: max(code.rawValue, own))
+    }
+
+    /// The code of a session that has failed and said so: the shell is told to end, and not waited for.
+    static func codeAfterFailure(_ code: ExitCode, _ child: ChildProcess) -> ExitCode {
+        if broken.contains(code) || code == .protocolIncompatible { return finalCode(code, child) }
+        // That it has lost its connection by now is no news.
+        if child.wait(milliseconds: 0) == nil { child.signal(SIGUSR1) }
+        return code
     }
 
     /// The greater of our code and the remote shell's. After a failure the shell is told to end, and not waited for.

@@ -83,6 +83,7 @@ struct RsyncCommand {
             }
         } catch {
             if error.isPermanent { onPermanentFailure() }
+            if role == .client { role = parser.role }
             return printFailure(error, role: error.role ?? role, exitDebug: max(exitDebug, parser.exitDebug))
         }
     }
@@ -104,7 +105,7 @@ struct RsyncCommand {
         tell(2, place + "entered")
         defer {
             tell(1, place + "about to call exit(\(code))")
-            tell(3, "sending MSG_ERROR_EXIT with exit_code \(code)")
+            if !ExitTrace.silent.contains(failure.code) { tell(3, "sending MSG_ERROR_EXIT with exit_code \(code)") }
         }
         let closing = Reporter.errorLine(failure.code, role: role)
         onLastError(closing)
@@ -167,12 +168,13 @@ struct RsyncCommand {
     private static func tellExit(
         _ code: ExitCode, _ command: ParsedCommand, _ sink: TerminalSink, line: Int = #line
     ) {
+        if sink.exit.isTold { return }
         let options = command.options
         func tell(_ text: String) { sink.handle(.message(.info, Bytes(text: text + "\n"))) }
         let role: RoleName = options.amSender ? .sender : sink.hasEntries ? .generator : .unsplitReceiver
         // What only some files suffered from is found out on the way out.
         let isLate = code == .partial || code == .vanished || code == .deleteLimit
-        let given = isLate && (options.amSender || sink.hasEntries) ? 0 : code.rawValue
+        let given = isLate && (options.amSender || sink.hasEntries) ? sink.exit.given.rawValue : code.rawValue
         let place = "[\(role.rawValue)] _exit_cleanup(code=\(given), file=RsyncCommand.swift, line=\(line)): "
         if options.debug[.exit] >= 2 { tell(place + "entered") }
         tell(place + "about to call exit(\(code.rawValue))")
@@ -245,7 +247,8 @@ struct RsyncCommand {
         let destination = operands.destination.map { $0.first == dash ? Bytes("./") + $0 : $0 }
         let code = EngineLocal.run(
             client: client, server: server, sources: operands.sources, destination: destination)
-        if command.options.debug[.exit] >= 2 {
+        sink.note(exitOf: client)
+        if command.options.debug[.exit] >= 2, !sink.exit.isTold {
             // The other half is no process to be waited for: it has this one's number.
             sink.handle(.message(.info, Bytes(text: "client_run waiting on \(getpid())\n")))
         }
@@ -268,8 +271,17 @@ struct RsyncCommand {
         } catch {
             // The other half ends, and this one loses its connection.
             let closed = Bytes("rsync: connection unexpectedly closed (0 bytes received so far) [sender]")
-            let ending = Reporter.errorLine(error.code, role: .unsplitReceiver)
-            throw TransferFailure(.protocolStream, lines: error.lines + [ending, closed])
+            var lines = error.lines
+            let (code, level) = (error.code, command.options.debug[.exit])
+            let place = "_exit_cleanup(code=\(code.rawValue), file=RsyncCommand.swift, line=\(#line)): "
+            func tell(_ wanted: Int, _ text: String) {
+                if level >= wanted { lines.append(Bytes(text: "[Receiver] " + text)) }
+            }
+            tell(2, place + "entered")
+            lines.append(Reporter.errorLine(code, role: .unsplitReceiver))
+            tell(1, place + "about to call exit(\(code.rawValue))")
+            tell(3, "sending MSG_ERROR_EXIT with exit_code \(code.rawValue)")
+            throw TransferFailure(.protocolStream, lines: lines + [closed])
         }
         guard case .run(let parsed) = result else { return (command.options, ClientOptions()) }
         var options = parsed.options
@@ -298,6 +310,7 @@ struct RsyncCommand {
         signals.attach(session)
         let code = EngineClient.run(session, sources: operands.sources, destination: operands.destination)
         if session.peerHasEnded { sink.peerHasExplained() }
+        sink.note(exitOf: session)
         return code
     }
 
@@ -360,14 +373,15 @@ struct RsyncCommand {
         environment.checksumList = environmentValue("RSYNC_CHECKSUM_LIST")
         environment.compressList = environmentValue("RSYNC_COMPRESS_LIST")
         environment.batchDescriptor = command.client.batchDescriptor
+        environment.beforeRecording = command.client.beginScript
         let options = command.options
         guard readsList, let path = options.filesFrom else { return environment }
         let isHere = options.filesFromHost == nil && !(options.amServer && path == Bytes("-"))
         if isHere && options.amSender {
             environment.filesFrom = NameList.names(
-                try FilesFromList.read(path), nulSeparated: options.fromZero)
+                try FilesFromList.read(path, options, forPeer: false), nulSeparated: options.fromZero)
         } else if isHere {
-            environment.filesFromForPeer = try FilesFromList.read(path)
+            environment.filesFromForPeer = try FilesFromList.read(path, options, forPeer: true)
         }
         return environment
     }

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayEngine
 import DrayFiles
 import Glibc
 
@@ -96,16 +97,36 @@ enum SecludedArguments {
 /// The names of `--files-from`, read by the sending side.
 enum FilesFromList {
     /// The whole list, as it stands in the file.
-    static func read(_ path: Bytes) throws(TransferFailure) -> Bytes {
-        let descriptor = path == Bytes("-") ? STDIN_FILENO : path.withCString { open($0, O_RDONLY | O_CLOEXEC) }
-        if descriptor < 0 {
-            let line = Bytes("rsync: failed to open files-from file ") + path + Bytes(text: ": \(errnoText(errno))")
-            throw TransferFailure(.syntax, lines: [line])
-        }
+    ///
+    /// - Parameter forPeer: it is passed on: what cannot be read is an empty list then.
+    static func read(_ path: Bytes, _ options: TransferOptions, forPeer: Bool) throws(TransferFailure) -> Bytes {
+        let descriptor = path == Bytes("-") ? STDIN_FILENO : open(path, options)
+        if descriptor < 0 { throw refusal(path, -descriptor, options) }
         defer { if descriptor != STDIN_FILENO { close(descriptor) } }
-        guard case .success(let text) = FileSystem.readAll(descriptor, limit: .max) else {
-            throw TransferFailure(.fileIO, lines: [Bytes("rsync: failed to read files-from file ") + path])
+        switch FileSystem.readAll(descriptor, limit: .max) {
+        case .success(let text): return text
+        case .failure(let failure):
+            if forPeer { return [] }
+            let reason = "\(errnoText(failure.code)) (\(failure.code))"
+            let line = Bytes(text: "rsync: [sender] safe_read failed to read 1 bytes: " + reason)
+            guard options.isLocal else { throw TransferFailure(.protocolStream, lines: [line], role: .sender) }
+            // The other half is stopped.
+            let lines = [Reporter.errorLine(.userSignal1, role: .unsplitReceiver), line]
+            throw TransferFailure(.protocolStream, lines: lines, role: .sender)
         }
-        return text
+    }
+
+    /// Opens a list; −errno on failure.
+    static func open(_ path: Bytes, _ options: TransferOptions) -> Int32 {
+        OperatorFile.open(
+            path, flags: O_RDONLY, trusting: options.insecureLinks, confineRoot: options.confinement)
+    }
+
+    static func refusal(_ path: Bytes, _ code: Int32, _ options: TransferOptions) -> TransferFailure {
+        var lines = [Bytes("rsync: failed to open files-from file ") + path + Bytes(text: ": \(errnoText(code))")]
+        if code == ELOOP && !options.insecureLinks && options.confinement == nil {
+            lines.insert(Bytes(untrustedLinkText), at: 0)
+        }
+        return TransferFailure(.syntax, lines: lines, role: options.amServer ? .server : .client)
     }
 }

@@ -36,6 +36,8 @@ final class ServerSink: TransferEventSink {
             // The client's sink keeps the order on the screen, and knows then that the end was explained.
             client?.handle(.remoteMessage(Self.code(level), text))
             terminal.handle(.message(.log, text))
+        // The connection is taken away, but what follows is for the client's screen.
+        case .message(.notice, let text) where client != nil: client?.handle(.remoteMessage(.info, text))
         case .message, .remoteMessage: terminal.handle(event)
         case .listEntry: client?.handle(event)
         // What a server does goes to its log, if it has one.

@@ -43,3 +43,9 @@ public enum SymlinkSafety {
         return false
     }
 }
+
+/// What is said where a link on a path of the operator belongs to somebody else.
+public let untrustedLinkText: StaticString = """
+    refusing to follow a symlink owned by an untrusted user; use --insecure-links locally or "insecure links = yes" \
+    in a daemon module ONLY if every path component is trusted
+    """

@@ -48,7 +48,11 @@ public enum EngineServer {
             }
             try session.exchangeVersions()
             try session.negotiate()
-            if let failure = run.moduleRefusal() { throw failure }
+            if let failure = run.moduleRefusal() {
+                // A daemon that sends has begun to read by then.
+                run.refuses = !session.options.amSender
+                throw failure
+            }
             if !session.options.amSender { try session.assumeCopyIdentity() }
             try run.receiveFilterList()
             if session.options.amSender {
@@ -65,9 +69,10 @@ public enum EngineServer {
 
     /// Completes the set-up only to tell the client why nothing will be transferred (chapter 01 §3.6).
     public static func refuse(_ session: Session, _ failure: TransferFailure) -> ExitCode {
-        SideRun(session).run { _ throws(TransferFailure) in
+        SideRun(session).run { run throws(TransferFailure) in
             try session.exchangeVersions()
             try session.negotiate()
+            run.refuses = true
             throw failure
         }
     }
@@ -112,6 +117,7 @@ public enum EngineLocal {
         if code != .ok { client.channel.cancel() }
         thread.join()
         let other = serverCode.withLock { $0 }
+        client.givenExit = other
         // Why this half has failed says more than that the other one was stopped or lost its connection.
         if code != .ok && (other == .protocolStream || other == .userSignal1) { return code }
         if server.hasFailed.load(ordering: .acquiring) { return other }
@@ -121,10 +127,11 @@ public enum EngineLocal {
 
 /// One side from start to end; turns every failure into messages and an exit code.
 final class SideRun {
-    private let session: Session
-    private var receiverThread: RoleThread?
-    private var role: RoleName
-    private var interruptionPartial = false
+    let session: Session
+    private(set) var receiverThread: RoleThread?
+    private(set) var role: RoleName
+    /// A daemon's refusal comes before the client's rules have been read.
+    var refuses = false
 
     init(_ session: Session) {
         self.session = session
@@ -146,7 +153,9 @@ final class SideRun {
             try writer.flush()
             try session.recorder?.flush()
             finishStatistics()
-            return session.reporter.finalCode
+            let code = session.reporter.finalCode
+            if !session.options.amSender && session.reporter.hasOtherTrouble { session.givenExit = code }
+            return code
         } catch {
             return end(error)
         }
@@ -168,114 +177,6 @@ final class SideRun {
             return all
         }
         session.reporter.event(.statistics(statistics))
-    }
-
-    // MARK: - Failure
-
-    private func end(_ raised: TransferFailure) -> ExitCode {
-        var failure = raised
-        if let code = session.interruption {
-            if failure.code == .signal { failure.code = code }
-            // The half that stops this one may have closed the connection already.
-            if code == .userSignal1 && failure.code == .protocolStream { failure = TransferFailure(code) }
-        }
-        let isReceivingHalf = session.options.isLocal && session.options.amServer
-        if failure.code == .userSignal1 { failure.role = role }
-        // The other half may be writing rather than reading, and then gets nothing through the connection.
-        if isReceivingHalf && !failure.cameFromPeer {
-            session.reporter.attach(nil)
-            if failure.code != .userSignal1 && failure.code != .protocolStream {
-                session.hasFailed.store(true, ordering: .releasing)
-            }
-        }
-        // Why the connection was lost has been said there.
-        let lost: [ExitCode] = [.socketIO, .protocolStream]
-        if let other = session.companion, lost.contains(failure.code), other.hasFailed.load(ordering: .acquiring) {
-            failure = TransferFailure(.protocolStream, lines: [], role: role)
-            failure.cameFromPeer = true
-        }
-        if failure.code == .signal && role == .generator { failure.role = role }
-        if failure.role == nil { failure.role = role }
-        let ownCode = failure.code
-        if let shellExit = session.environment.shellExit { failure.code = shellExit(failure.code) }
-        // Both halves of a local copy refuse the same options: it is said once.
-        let isSaidElsewhere =
-            failure.code == .protocolIncompatible && session.options.isLocal && session.options.amServer
-            && !session.writer.isFramed
-        if !isSaidElsewhere { session.reporter.failure(failure, role: role) }
-        var ownFailure = failure
-        ownFailure.code = ownCode
-        stopOthers(ownFailure)
-        announce(ownFailure)
-        if let receiverThread {
-            // The peer answers or closes; afterwards nothing may hold the reader back.
-            session.channel.cancel()
-            receiverThread.join()
-        }
-        if failure.code == .ok && failure.cameFromPeer { return session.reporter.finalCode }
-        return failure.code
-    }
-
-    /// rsync's processes stop those that they have started, and these say so.
-    private func stopOthers(_ failure: TransferFailure) {
-        let lost: [ExitCode] = [.socketIO, .protocolStream, .userSignal1]
-        if failure.cameFromPeer || failure.code == .ok || lost.contains(failure.code) { return }
-        session.companion?.interrupt(.userSignal1)
-        if receiverThread != nil && failure.role == .generator && !session.options.amServer {
-            session.reporter.error(Reporter.errorLine(.userSignal1, role: .receiver))
-        }
-    }
-
-    /// Tells the peer why this side leaves (protocol ≥ 31) and lets it read that.
-    private func announce(_ failure: TransferFailure) {
-        let writer = session.writer
-        let isSilent =
-            failure.code == .socketIO || failure.code == .protocolStream || failure.code == .userSignal1
-            || failure.code == .timeout || failure.code == .signal
-        guard writer.isFramed else {
-            try? writer.flush()
-            return
-        }
-        if session.protocolVersion >= 31 && !isSilent {
-            if !failure.cameFromPeer {
-                writer.queueMessage(.errorExit, value: failure.code.rawValue)
-            } else if failure.code != .ok || role == .unsplitReceiver {
-                writer.queueMessage(.errorExit, [])
-            }
-        }
-        if isSilent && failure.code != .signal && failure.code != .protocolStream { return }
-        // Compatibility: a server that sends to a pipe leaves without a word; its client finds the stream closed.
-        if role == .sender && session.options.amServer && !session.options.amDaemon && !failure.cameFromPeer {
-            return writer.dropPending()
-        }
-        writer.timeoutSeconds = 5
-        try? writer.flush()
-        if !isSilent && receiverThread == nil && (session.options.amDaemon || session.environment.isDaemonSocket) {
-            if session.protocolVersion >= 31 && !failure.cameFromPeer && session.reader.isFramed {
-                awaitAnswer()
-            } else {
-                session.reader.messages = nil
-                // A client that waits for us must see the end before we wait for it.
-                session.channel.closeWriting()
-                session.reader.drain(milliseconds: 10_000)
-            }
-        }
-    }
-
-    /// Waits for the notice to come back; a receiving side confirms an empty one (chapter 01 §7.4).
-    private func awaitAnswer() {
-        let writer = session.writer
-        let confirms = role == .unsplitReceiver
-        session.reader.messages = { (code, payload) throws(TransferFailure) in
-            guard code == .errorExit else { return }
-            if confirms && payload.isEmpty {
-                writer.queueMessage(.errorExit, [])
-                try writer.flush()
-            }
-            throw TransferFailure(.ok)
-        }
-        session.reader.drain(milliseconds: 10_000)
-        session.channel.closeWriting()
     }
 
     // MARK: - Filter lists
@@ -378,7 +279,10 @@ final class SideRun {
         if session.options.amServer { session.debug(.send, words: "server_sender starting pid=\(getpid())") }
         let walk = SourceWalk(session: session)
         let base = sources.first ?? Bytes(".")
-        if session.takesNamesFromPeer || session.environment.filesFrom != nil { try checkBase(base) }
+        if session.takesNamesFromPeer || session.environment.filesFrom != nil {
+            if !session.options.amServer { session.reporter.event(.fileListStarted(incremental: session.incremental)) }
+            try checkBase(base)
+        }
         if session.takesNamesFromPeer {
             try walk.sendFirstList(NameSource(session.reader, session.nameListConversion), base: base)
             if session.protocolVersion < 31 && (!session.options.amServer || session.clientFrames) {
@@ -428,9 +332,11 @@ final class SideRun {
             session.reader.beforeWaiting = nil
             try stream.start()
             do throws(TransferFailure) { try listReceiver.receiveFirst() } catch {
+                // A peer that is gone is noticed by who writes before it is by who reads.
+                let lost = stream.failure(milliseconds: error.code == .protocolStream ? 200 : 0)
                 session.channel.cancel()
                 try? stream.finish()
-                throw error
+                throw lost?.code == .socketIO ? lost! : error
             }
             try stream.finish()
         } else {

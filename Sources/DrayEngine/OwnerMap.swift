@@ -20,6 +20,7 @@ final class OwnerMap {
     private let ignoresNames: Bool
     /// Takes a line about each id that is met (`--debug=own2`); nil costs nothing.
     private let tell: ((String) -> Void)?
+    private let (tellsUsers, tellsGroups): (Bool, Bool)
     /// Generator and receiver take the later lists each for itself.
     var repeats = false
     private var users: [UInt32: UInt32] = [:]
@@ -30,6 +31,8 @@ final class OwnerMap {
         numeric = options.numericIDs || session.environment.numericIDs
         ignoresNames = session.environment.numericIDs
         isRoot = options.actsLikeRoot
+        tellsUsers = options.owner || options.acls
+        tellsGroups = options.group || options.acls
         tell = options.debug[.own] >= 2 ? { session.reporter.info($0) } : nil
         groups = FileSystem.processGroups()
         let warn = { (line: Bytes) in session.reporter.error(line) }
@@ -54,7 +57,7 @@ final class OwnerMap {
             local = found
         }
         users[id] = local
-        if tell != nil { tellMapping("uid", id, name, local) }
+        if tell != nil && tellsUsers { tellMapping("uid", id, name, local) }
         return local
     }
 
@@ -69,7 +72,7 @@ final class OwnerMap {
         }
         let result = (gid: local, skip: !isRoot && !groups.contains(local))
         groupIDs[id] = result
-        if tell != nil { tellMapping("gid", id, name, local) }
+        if tell != nil && tellsGroups { tellMapping("gid", id, name, local) }
         return result
     }
 

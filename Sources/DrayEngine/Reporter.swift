@@ -25,6 +25,8 @@ public final class Reporter: Sendable {
     private let state = Monitor(State())
     private let ioErrorBits = Atomic<Int32>(0)
     private let transferError = Atomic<Bool>(false)
+    /// Something has gone wrong beyond the process that rsync's client is: it learns that by the code of another one.
+    private let otherTrouble = Atomic<Bool>(false)
 
     public init(sink: any TransferEventSink, options: TransferOptions) {
         self.sink = sink
@@ -61,9 +63,14 @@ public final class Reporter: Sendable {
     public var ioError: IOErrorBits { IOErrorBits(rawValue: ioErrorBits.load(ordering: .relaxed)) }
 
     /// Adds bits that a peer or this side reported.
-    public func noteIOError(_ bits: IOErrorBits) {
+    public func noteIOError(_ bits: IOErrorBits, fromPeer: Bool = false) {
+        if fromPeer && bits.contains(.general) { noteOtherTrouble() }
         _ = ioErrorBits.bitwiseOr(bits.intersection(.mask).rawValue, ordering: .relaxed)
     }
+
+    func noteOtherTrouble() { otherTrouble.store(true, ordering: .relaxed) }
+    /// Whether a failure was the sender's or the receiver's, not the generator's.
+    var hasOtherTrouble: Bool { otherTrouble.load(ordering: .relaxed) }
 
     public func noteTransferError() { transferError.store(true, ordering: .relaxed) }
 
@@ -120,6 +127,7 @@ public final class Reporter: Sendable {
         var line = Bytes(text: "rsync: [\(role.rawValue)] ")
         line.append(contentsOf: text)
         line.append(contentsOf: ": \(errnoText(code)) (\(code))".utf8)
+        if level == .errorTransfer && role == .receiver { noteOtherTrouble() }
         message(level, line)
     }
 
@@ -128,10 +136,12 @@ public final class Reporter: Sendable {
     public var wantsProgress: Bool { !amServer && sink.wantsProgress }
 
     /// Prints the lines of a failure and the closing `rsync error:` line.
-    func failure(_ failure: TransferFailure, role: RoleName) {
+    ///
+    /// - Parameter isForLog: the closing line is for this side's log only.
+    func failure(_ failure: TransferFailure, role: RoleName, isForLog: Bool = false) {
         for line in failure.lines { message(.error, line) }
         if failure.quiet || failure.cameFromPeer || failure.code == .ok { return }
-        message(.error, Self.errorLine(failure.code, role: failure.role ?? role))
+        message(isForLog ? .log : .error, Self.errorLine(failure.code, role: failure.role ?? role))
     }
 
     /// `rsync error: TEXT (code N) at FILE(LINE) [ROLE=VERSION]`

@@ -19,6 +19,8 @@ public struct SessionEnvironment: Sendable {
     public var handshakeVersion: Int32?
     /// The connection is a daemon's socket (errors need an answered notice).
     public var isDaemonSocket = false
+    /// A daemon's refusal ends a plain connection at once.
+    public var resetsOnRefusal = false
     /// Name of the module, for messages, and the length of its directory in them.
     public var moduleName: Bytes?
     public var modulePath: Bytes?
@@ -36,6 +38,8 @@ public struct SessionEnvironment: Sendable {
     public var writeOnly = false
     /// File that `--write-batch` records into; −1 for none. Stays the owner's.
     public var batchDescriptor: Int32 = -1
+    /// Called when what is recorded begins.
+    public var beforeRecording: (@Sendable () -> Void)?
     /// Names of `--files-from`, already read by the sending side's command line.
     public var filesFrom: [Bytes]?
     /// Content of a `--files-from` list that the receiving side has and the sender needs.
@@ -128,6 +132,12 @@ public final class Session: @unchecked Sendable {
             self.interrupt(.timeout)
         }
     }
+
+    /// The client was told of a refusal and is to find the connection reset.
+    public internal(set) var hasRefused = false
+    /// `--debug=exit`: the end was told, and by the code of which process the client learns how it went.
+    public internal(set) var hasToldExit = false
+    public internal(set) var givenExit = ExitCode.ok
 
     /// The peer has said why it ends, so its user knows.
     public private(set) var peerHasEnded = false
@@ -225,7 +235,9 @@ public final class Session: @unchecked Sendable {
         // A server is told its own set alone; the halves of a local copy know both.
         let own = options.amServer ? parts[parts.count - 1] : parts[0]
         let conversion = try CharacterConversion(local: environment.charset ?? Bytes(own))
-        if !options.amDaemon { debug(.iconv, words: "[\(role.rawValue)] charset: \(conversion.localName)") }
+        // With `-s` rsync's server has opened it before it knew of debug words.
+        let isSilent = options.amDaemon || options.amServer && options.secludedArguments
+        if !isSilent { debug(.iconv, words: "[\(role.rawValue)] charset: \(conversion.localName)") }
         self.conversion = conversion
         reporter.convert(with: conversion)
     }
@@ -333,6 +345,7 @@ public final class Session: @unchecked Sendable {
 
     private func startFraming() throws(TransferFailure) {
         try writer.flush()
+        traceFrames()
         // Statistics begin here: the set-up is not part of them (chapter 01 §7.3).
         reader.startCounting()
         writer.startCounting()
@@ -377,7 +390,7 @@ public final class Session: @unchecked Sendable {
     private func receive(_ code: MessageCode, _ payload: UnsafeRawBufferPointer) throws(TransferFailure) {
         func value() -> Int32 { Int32(littleEndian: payload.loadUnaligned(as: Int32.self)) }
         switch code {
-        case .ioError: reporter.noteIOError(IOErrorBits(rawValue: value()))
+        case .ioError: reporter.noteIOError(IOErrorBits(rawValue: value()), fromPeer: true)
         case .ioTimeout:
             let seconds = Int(value())
             if Limits.ioTimeout.contains(seconds) && (options.timeoutSeconds == 0 || seconds < options.timeoutSeconds) {
@@ -387,6 +400,7 @@ public final class Session: @unchecked Sendable {
                 if options.info[.misc] >= 2 { reporter.info("Setting --timeout=\(seconds) to match server") }
             }
         case .errorExit:
+            tellErrorExit(payload.count)
             var failure = TransferFailure(payload.count == 4 ? ExitCode(rawValue: value()) : .ok)
             failure.cameFromPeer = true
             peerHasEnded = failure.code != .ok
@@ -401,7 +415,10 @@ public final class Session: @unchecked Sendable {
                     mode: isDirectory ? FileType.directory : FileType.regular))
         case .noop: try keepAliveIfDue()
         default:
-            if code == .errorTransfer { reporter.noteTransferError() }
+            if code == .errorTransfer {
+                reporter.noteTransferError()
+                reporter.noteOtherTrouble()
+            }
             if options.amServer {
                 reporter.message(code == .info ? .info : .error, Bytes(payload))
             } else {

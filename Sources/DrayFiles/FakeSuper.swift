@@ -112,6 +112,8 @@ extension ExtendedAttributes {
     /// Result of looking for stored attributes.
     public enum StoredStatus {
         case none, unsupported, corrupt(Bytes)
+        /// It is there or not: who asks may not know.
+        case unreadable(Int32)
         case found(FakeSuper.Status)
     }
 
@@ -119,18 +121,25 @@ extension ExtendedAttributes {
     public func storedStatus(_ target: AttributeTarget) -> StoredStatus {
         var code: Int32 = 0
         guard let text = value(target, FakeSuper.statusName, code: &code) else {
-            return code == ENODATA ? .none : .unsupported
+            return code == ENODATA ? .none : code == EACCES || code == EPERM ? .unreadable(code) : .unsupported
         }
         guard let status = FakeSuper.Status(text) else { return .corrupt(text) }
         return .found(status)
     }
 
     /// Overlays what `--fake-super` stored on the result of stat; returns the text of a corrupt attribute.
-    public func overlay(_ status: inout FileStatus, _ target: AttributeTarget) -> Bytes? {
+    ///
+    /// - Parameter onFailure: gets the errno value if the attribute cannot be read.
+    public func overlay(
+        _ status: inout FileStatus, _ target: AttributeTarget, onFailure: (Int32) -> Void = { _ in }
+    ) -> Bytes? {
         // A real device or special file is what it is; a symlink cannot carry user attributes.
         guard status.isRegular || status.isDirectory else { return nil }
         switch storedStatus(target) {
         case .none, .unsupported: return nil
+        case .unreadable(let code):
+            onFailure(code)
+            return nil
         case .corrupt(let text): return text
         case .found(let stored):
             status.mode = stored.mode

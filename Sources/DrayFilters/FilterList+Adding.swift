@@ -173,7 +173,7 @@ extension FilterList {
                 throw TransferFailure(.syntax, "Your options have been rejected by the server.", role: settings.role)
             }
             var lines: [Bytes] = []
-            if error.isUntrustedLink { lines.append(Bytes(Self.untrustedLink)) }
+            if error.isUntrustedLink { lines.append(Bytes(untrustedLinkText)) }
             let noun: StaticString = isInclude ? "include file " : "exclude file "
             if origin.file != nil {
                 lines.append(Bytes("failed to open ") + Bytes(noun) + shown)
@@ -187,11 +187,6 @@ extension FilterList {
             throw TransferFailure(.fileIO, lines: lines, role: settings.role)
         }
     }
-
-    static let untrustedLink: StaticString = """
-        refusing to follow a symlink owned by an untrusted user; use --insecure-links locally or "insecure links = yes" \
-        in a daemon module ONLY if every path component is trusted
-        """
 
     /// Adds the rules of a file's text.
     ///
@@ -317,7 +312,7 @@ extension FilterList {
             text = try reader.read(path: path, kind: .perDirectory)
         } catch {
             text = nil
-            if error.isUntrustedLink { onNotice?(Bytes(Self.untrustedLink)) }
+            if error.isUntrustedLink { onNotice?(Bytes(untrustedLinkText)) }
         }
         if onTrace != nil {
             traceFile(path, merges[index].flags, merges[index].origin, fatal: 4, isMissing: text == nil)

@@ -129,7 +129,8 @@ public enum RemoteShell {
     ) throws(TransferFailure) -> (channel: SocketChannel, child: ChildProcess) {
         let command = try expand(program, host: host)
         var descriptors: [Int32] = [-1, -1]
-        guard dray_socketpair(&descriptors) == 0 else { throw systemFailure("socketpair", errno, who) }
+        // Compatibility: a TCP connection, so that the program finds a peer with an address.
+        guard dray_tcp_pair(&descriptors) == 0 else { throw systemFailure("socketpair", errno, who) }
         let words = [shell ?? Bytes("/bin/sh"), Bytes("-c"), command]
         let result = start(words, [], input: descriptors[1], output: descriptors[1])
         close(descriptors[1])

@@ -60,6 +60,8 @@ final class DifferentialRunner {
         return "use chroot = no\nuid = 0\ngid = 0\nmunge symlinks = no\nreverse lookup = no\n"
             + "log file = \(scratch.path)/daemon.log\n" + modules.joined()
             + "[jail]\npath = \(work)\nread only = no\nuse chroot = yes\n"
+            + "[ref]\npath = \(work)\nread only = no\nrefuse options = checksum compress\n"
+            + "[ro]\npath = \(work)/src\n[cs]\npath = \(work)/src\ncharset = bogus\n"
     }
 
     /// What differs from rsync; empty if nothing does.

@@ -7,7 +7,7 @@ enum DifferentialText {
         // Position in the program's source.
         (#"at [a-z_]+\.c\([0-9]+\)"#, "at SOURCE"),
         (#"at [A-Za-z+]+\.swift\([0-9]+\)"#, "at SOURCE"),
-        (#"file=[A-Za-z_+.]+, line=[0-9]+"#, "file=SOURCE"),
+        (#"file=[A-Za-z_+.]+, line=-?[0-9]+"#, "file=SOURCE"),
         // Log file lines: time and process.
         (#"[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} \[[0-9]+\] "#, "NOW [PID] "),
         (#"pid=[0-9]+"#, "pid=PID"),

@@ -12,6 +12,8 @@ int dray_eventfd(void);
 int dray_pipe(int fds[_Nonnull 2]);
 int dray_set_pipe_size(int fd, int bytes);
 int dray_socketpair(int fds[_Nonnull 2]);
+/* The same over the loopback interface. */
+int dray_tcp_pair(int fds[_Nonnull 2]);
 int dray_stream_socket(int family, int type, int protocol);
 int dray_accept(int fd, struct sockaddr_storage *_Nonnull address, socklen_t *_Nonnull length);
 

@@ -19,6 +19,8 @@ public struct OptionParser {
     private var state: OptionState
     /// Level of `--debug=exit` so far.
     var exitDebug: Int { state.debug[.exit] ?? 0 }
+    /// Who finds fault with the words.
+    var role: RoleName { state.options.amServer ? .server : .client }
     private var operands: [Bytes] = []
     private var aliases = OptionAliases()
     /// A program that runs in our place, with its own words, and the options for it in their long form.

@@ -141,11 +141,16 @@ extension OptionState {
     }
 
     private func checkFilesFrom() throws(TransferFailure) {
-        guard !options.amServer, options.filesFromHost == nil, let list = options.filesFrom, list != Bytes("-"),
-            list.withCString({ access($0, R_OK) }) != 0
-        else { return }
-        let reason = errnoText(list.isEmpty ? EINVAL : errno)
-        throw complaint(Bytes("failed to open files-from file ") + list + Bytes(text: ": \(reason)"))
+        guard !options.amServer, options.filesFromHost == nil, let list = options.filesFrom, list != Bytes("-") else {
+            return
+        }
+        var status = stat()
+        // What can be read only once is left alone.
+        let isPipe = list.withCString { stat($0, &status) } == 0 && status.st_mode & S_IFMT == S_IFIFO
+        if isPipe && list.withCString({ access($0, R_OK) }) == 0 { return }
+        let descriptor = FilesFromList.open(list, options)
+        if descriptor < 0 { throw FilesFromList.refusal(list, -descriptor, options) }
+        close(descriptor)
     }
 
     private func hostPart(_ list: Bytes) -> (Bytes, Bytes)? {

@@ -55,6 +55,8 @@ public struct ClientOptions: Sendable {
     public var onlyWriteBatch = false
     /// The open file of `--write-batch`, −1 before it is opened.
     public var batchDescriptor: Int32 = -1
+    /// Writes the script next to the batch file.
+    public var beginScript: (@Sendable () -> Void)?
     /// The command line as typed, program name excluded.
     public var words: [Bytes] = []
     public var insecureLinks = false

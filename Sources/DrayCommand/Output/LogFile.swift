@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayFiles
 import Glibc
 
 /// An open log, a file or the system's; lines are written whole, one system call each.
@@ -11,9 +12,16 @@ final class LogFile: Sendable {
     private let descriptor: Int32
 
     /// Opens `path` for appending; nil sets errno.
-    init?(_ path: Bytes) {
-        let opened = path.withCString { open($0, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o644) }
-        guard opened >= 0 else { return nil }
+    ///
+    /// - Parameter options: which links on the way are followed.
+    init?(_ path: Bytes, _ options: TransferOptions) {
+        let opened = OperatorFile.open(
+            path, flags: O_WRONLY | O_APPEND | O_CREAT, mode: 0o644, trusting: options.insecureLinks,
+            confineRoot: options.confinement)
+        guard opened >= 0 else {
+            errno = -opened
+            return nil
+        }
         descriptor = opened
     }
 

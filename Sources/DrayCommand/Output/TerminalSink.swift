@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayEngine
 import Glibc
 
 /// The consumer of engine events behind a command line. Thread-safe.
@@ -33,6 +34,8 @@ public final class TerminalSink: TransferEventSink {
         var hasErrorLine = false
         var hasEntries = true
         var hasLostMessages = false
+        var exitIsTold = false
+        var givenExit = ExitCode.ok
     }
 
     private let options: TransferOptions
@@ -100,20 +103,23 @@ public final class TerminalSink: TransferEventSink {
         }
         wantsProgress = state.progress != nil
         var failure: Bytes?
+        var isUntrusted = false
         if let path = client.logFile {
-            let file = LogFile(path)
+            let file = LogFile(path, options)
             let reason = errno
             log = file ?? LogFile()
             if file == nil {
                 let role = options.amServer ? (options.isLocal ? "Receiver" : "server") : "client"
                 failure = Bytes(text: "rsync: [\(role)] failed to open log-file ") + path
                 failure! += Bytes(text: withErrno("", reason)) + Bytes("\n")
+                isUntrusted = reason == ELOOP && !options.insecureLinks && options.confinement == nil
             }
         } else {
             log = nil
         }
         self.state = Monitor(state)
         if let failure {
+            if isUntrusted { handle(.message(.error, Bytes(untrustedLinkText) + Bytes("\n"))) }
             handle(.message(.error, failure))
             handle(.message(.info, Bytes("Ignoring \"log file\" setting.\n")))
             finish()
@@ -130,6 +136,16 @@ public final class TerminalSink: TransferEventSink {
 
     /// Whether there was anything to transfer, as far as the statistics have told.
     public var hasEntries: Bool { state.withLock { $0.hasEntries } }
+
+    /// What `--debug=exit` is to tell of the end: whether the session has told it, and with which code it began.
+    var exit: (isTold: Bool, given: ExitCode) { state.withLock { ($0.exitIsTold, $0.givenExit) } }
+
+    func note(exitOf session: Session) {
+        state.withLock { ($0.exitIsTold, $0.givenExit) = (session.hasToldExit, session.givenExit) }
+    }
+
+    /// The program that is the other side has ended.
+    func note(exitOf code: ExitCode) { state.withLock { $0.givenExit = code } }
 
     /// Whether standard error did not take what was to be said there.
     var hasLostMessages: Bool { state.withLock { $0.hasLostMessages } }

@@ -46,12 +46,11 @@ public struct PasswordSource: Sendable {
         if file != Bytes("-") {
             descriptor = OperatorFile.open(file, flags: O_RDONLY)
             if descriptor < 0 {
+                let line =
+                    Bytes(text: "rsync: [\(who.rawValue)] could not open password file ") + file
+                    + Bytes(text: ": \(errnoText(-descriptor)) (\(-descriptor))")
                 throw TransferFailure(
-                    .syntax,
-                    lines: [
-                        Bytes(text: "rsync: [\(who.rawValue)] could not open password file ") + file
-                            + Bytes(text: ": \(errnoText(-descriptor)) (\(-descriptor))")
-                    ])
+                    .syntax, lines: descriptor == -ELOOP ? [Bytes(untrustedLinkText), line] : [line])
             }
             var status = stat()
             fstat(descriptor, &status)
@@ -79,7 +78,7 @@ public struct PasswordSource: Sendable {
 enum TerminalPrompt {
     static func password() -> Bytes? {
         let terminal = open("/dev/tty", O_RDWR | O_CLOEXEC)
-        if terminal < 0 { return nil }
+        if terminal < 0 { return passwordFromStandardInput() }
         defer { close(terminal) }
         var saved = termios()
         let isTerminal = tcgetattr(terminal, &saved) == 0
@@ -92,6 +91,15 @@ enum TerminalPrompt {
         var byte: UInt8 = 0
         while read(terminal, &byte, 1) == 1, byte != 0x0a { line.append(byte) }
         write(terminal, "\n", 1)
+        return line
+    }
+
+    /// Where there is no terminal the question goes to standard error, and the answer comes from standard input.
+    private static func passwordFromStandardInput() -> Bytes {
+        write(STDERR_FILENO, "Password: ", 10)
+        var line: Bytes = []
+        var byte: UInt8 = 0
+        while read(STDIN_FILENO, &byte, 1) == 1, byte != 0x0a { line.append(byte) }
         return line
     }
 }
@@ -141,9 +149,11 @@ public enum DaemonClientHandshake {
     public static func readEarlyInput(_ file: Bytes, who: RoleName = .client) throws(TransferFailure) -> Bytes {
         var code: Int32 = 0
         guard let contents = OperatorFile.read(file, limit: Limits.earlyInput + 1, code: &code) else {
-            throw failure(
+            var failure = failure(
                 Bytes(text: "rsync: [\(who.rawValue)] failed to open ") + file
                     + Bytes(text: ": \(errnoText(code)) (\(code))"))
+            if code == ELOOP { failure.lines.insert(Bytes(untrustedLinkText), at: 0) }
+            throw failure
         }
         if contents.count > Limits.earlyInput { throw failure(file + Bytes(" is > 5120 bytes.")) }
         return contents

@@ -17,6 +17,8 @@ enum HandshakeReadError: Error, Equatable {
 /// Reads and writes the text phase over a channel.
 final class HandshakeLines {
     let channel: any ByteChannel
+    /// The connection is left as it is when this process ends, with what the peer has sent.
+    var isAbandoned = false
     private var deadline: UInt64?
     /// Why TLS ended the connection, if it did: a refusal of our certificate arrives after our handshake is over.
     private(set) var tlsReason: String?

@@ -84,7 +84,7 @@ struct ConnectionProcess {
         var client = client
         client.protocolVersion = settings.protocolVersion
         let lines = HandshakeLines(channel)
-        defer { channel.closeWriting() }
+        defer { if !lines.isAbandoned { channel.closeWriting() } }
         if configuration.global.proxyProtocol {
             // Without the header the client's address would be the proxy's: nobody may pass on that.
             log.line("proxy protocol is not supported by this server: connection closed", level: .warning)

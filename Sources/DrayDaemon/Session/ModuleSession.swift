@@ -121,6 +121,8 @@ struct ModuleSession {
     // MARK: - Arguments
 
     private func serve(_ module: ModuleParameters, _ place: Place) throws(TransferFailure) -> ExitCode {
+        // Without its character set a module cannot be served at all.
+        if !module.charset.isEmpty { _ = try CharacterConversion(local: module.charset) }
         if !connection.isRemoteShell { lines.arm(seconds: ServerHandshake.deadline(module.timeout)) }
         lines.write(Bytes("@RSYNCD: OK\n"))
         var arguments = try readArguments(nulTerminated: granted.protocolVersion >= 30, removesBackslashes: true)
@@ -268,6 +270,8 @@ struct ModuleSession {
         environment.compressList = Variables.value(Bytes("RSYNC_COMPRESS_LIST"))
         environment.handshakeVersion = granted.protocolVersion
         environment.isDaemonSocket = !connection.isRemoteShell
+        // A TLS connection has to be closed in order.
+        environment.resetsOnRefusal = !(lines.channel is TLSChannel)
         environment.moduleName = module.name
         environment.modulePath = place.root.directory
         environment.workingDirectory = place.descriptor
@@ -346,7 +350,9 @@ struct ModuleSession {
         if let list = options.filesFrom, list != Bytes("-") {
             names = ModuleNameList.read(list, place.descriptor, filters: place.filters)
             guard names != nil else {
-                let shown = place.root.directory.appendingComponent(ModulePaths.sanitize(list))
+                // A relative name is shown as the client has it.
+                let isAbsolute = list.first == UInt8(ascii: "/")
+                let shown = isAbsolute ? place.root.directory.appendingComponent(ModulePaths.sanitize(list)) : list
                 let text = Bytes("failed to open files-from file ") + shown + Bytes(text: ": \(errnoText(ENOENT))")
                 return rejected(ServerParseFailure(text, options: options), module, place)
             }
@@ -370,13 +376,21 @@ struct ModuleSession {
             try parsed.addFilters?(session.filters)
         } catch {
             let code = EngineServer.refuse(session, error)
+            linger(session)
             return code
         }
         StopSignals.attach(session)
         let code = EngineServer.run(session, paths: paths)
         sink.finish(code)
-        session.channel.closeWriting()
+        linger(session)
         return code
+    }
+
+    /// Leaves a client that was refused the time to read why; what it has sent stays unread.
+    private func linger(_ session: Session) {
+        guard session.hasRefused else { return session.channel.closeWriting() }
+        lines.isAbandoned = true
+        usleep(400_000)
     }
 
     /// Tells the client inside the protocol why its arguments are not accepted.
@@ -394,8 +408,7 @@ struct ModuleSession {
         options.protocolVersion = connection.protocolVersion
         let (session, _) = makeSession(options, module, place)
         _ = EngineServer.refuse(session, failure)
-        usleep(400_000)
-        session.channel.closeWriting()
+        linger(session)
         return failure.code
     }
 }

@@ -39,6 +39,11 @@ struct BatchHeader: Equatable {
 
     func write(to writer: WireWriter) throws(TransferFailure) {
         try writer.int32(flags.rawValue)
+        try writeOutcome(to: writer)
+    }
+
+    /// What follows the flags: the outcome of the set-up.
+    func writeOutcome(to writer: WireWriter) throws(TransferFailure) {
         try writer.int32(protocolVersion)
         if protocolVersion >= 30 { try writer.varint(compatibility.rawValue) }
         try writer.int32(checksumSeed)

@@ -25,7 +25,7 @@ final class BatchRecorder {
             flags: BatchHeader.StreamFlags(session.options, protocolVersion: session.protocolVersion),
             protocolVersion: session.protocolVersion, compatibility: session.flags,
             checksumSeed: session.checksumSeed)
-        try header.write(to: writer)
+        try header.writeOutcome(to: writer)
         let record = { [writer] (bytes: UnsafeRawBufferPointer) throws(TransferFailure) in try writer.bytes(bytes) }
         if session.options.amSender { session.writer.tee = record } else { session.reader.tee = record }
     }
@@ -55,9 +55,16 @@ private final class BatchFileChannel: ByteChannel {
 }
 
 extension Session {
+    /// The first bytes of a batch file, which it has from the moment it is made.
+    public static func batchFlags(_ options: TransferOptions) -> Bytes {
+        let flags = BatchHeader.StreamFlags(options, protocolVersion: options.protocolVersion).rawValue
+        return (0..<4).map { UInt8(truncatingIfNeeded: flags >> Int32(8 * $0)) }
+    }
+
     /// Begins to record if this side was asked to; called when the set-up is complete.
     func startRecording() throws(TransferFailure) {
         guard options.writesBatch, environment.batchDescriptor >= 0 else { return }
+        environment.beforeRecording?()
         let recorder = BatchRecorder(environment.batchDescriptor, protocolVersion: protocolVersion)
         try recorder.begin(self)
         self.recorder = recorder

@@ -90,7 +90,7 @@ final class ListReceiver {
             let (users, groups) = try decoder.readIDLists()
             owners.mapAll(attributes, received, users: users, groups: groups)
             if session.protocolVersion < 30 {
-                session.reporter.noteIOError(IOErrorBits(rawValue: try session.reader.int32()))
+                session.reporter.noteIOError(IOErrorBits(rawValue: try session.reader.int32()), fromPeer: true)
             }
         }
         if session.protocolVersion < 30 && session.options.recursive { markContents(segment) }
@@ -132,7 +132,9 @@ final class ListReceiver {
         while true {
             switch try decoder.next(into: segment) {
             case .end(let ioError):
-                if !session.options.ignoreErrors { session.reporter.noteIOError(IOErrorBits(rawValue: ioError)) }
+                if !session.options.ignoreErrors {
+                    session.reporter.noteIOError(IOErrorBits(rawValue: ioError), fromPeer: true)
+                }
                 return
             case .entry(let number):
                 if session.incremental {

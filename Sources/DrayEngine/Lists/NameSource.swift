@@ -54,7 +54,11 @@ final class NameStream {
     private let session: Session
     private let text: Bytes
     private var thread: RoleThread?
-    private let failure = Monitor<TransferFailure?>(nil)
+    private struct State {
+        var isDone = false
+        var failure: TransferFailure?
+    }
+    private let state = Monitor(State())
     /// Below protocol 31 names are raw bytes.
     private var suspendsFraming = false
 
@@ -83,24 +87,34 @@ final class NameStream {
         // Safe: the writer belongs to this thread until it was joined.
         nonisolated(unsafe) let writer = session.writer
         let text = text
-        let failure = failure
+        let state = state
         suspendsFraming = session.protocolVersion < 31 && writer.isFramed
         if suspendsFraming { try writer.stopFraming() }
         thread = RoleThread(stackBytes: 128 * 1024) {
+            var failure: TransferFailure?
             do throws(TransferFailure) {
                 try writer.bytes(text)
                 try writer.flush()
             } catch {
-                failure.withLock { $0 = error }
+                failure = error
+            }
+            state.notifying {
+                $0.failure = failure
+                $0.isDone = true
             }
         }
         if thread == nil { throw TransferFailure(.ipc) }
     }
 
+    /// Why the names could not be written, if that is known within a while.
+    func failure(milliseconds: Int) -> TransferFailure? {
+        state.wait(milliseconds: milliseconds) { $0.isDone ? $0 : nil }?.failure
+    }
+
     /// Waits for the end; the connection is framed again.
     func finish() throws(TransferFailure) {
         thread?.join()
-        if let error = failure.withLock({ $0 }) { throw error }
+        if let error = state.withLock({ $0.failure }) { throw error }
         if suspendsFraming { try session.writer.startFraming() }
     }
 }

@@ -41,8 +41,18 @@ extension Session {
         }
     }
 
-    /// Files that are links of earlier ones (`--debug=hlink`).
+    /// Tells of the first links of the files in a list, and of each device that has some (`--debug=hlink3`).
+    func linkTrace() -> (UInt64, UInt64, Int32) -> Void {
+        var devices: Set<UInt64> = []
+        return { [reporter] device, inode, ndx in
+            if devices.insert(device).inserted { reporter.info("[sender] created hashtable for dev \(device)") }
+            reporter.info("[sender] dev:inode for #\(ndx) is \(device):\(inode)")
+        }
+    }
+
+    /// Files that are links of earlier ones (`--debug=hlink`); older protocols do not number them.
     func tellLinks(_ segment: FileSegment, _ roles: [RoleName]) {
+        if protocolVersion < 30 { return }
         for role in roles {
             for number in 0..<segment.count {
                 let ndx = segment.ndxStart + Int32(number)
@@ -56,7 +66,7 @@ extension Session {
     }
 
     /// A number with separators.
-    private static func grouped(_ number: Int64) -> String {
+    static func grouped(_ number: Int64) -> String {
         var text = ""
         for (position, digit) in String(number).reversed().enumerated() {
             if position > 0 && position % 3 == 0 { text.append(",") }

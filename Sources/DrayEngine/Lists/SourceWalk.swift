@@ -74,6 +74,7 @@ final class SourceWalk {
             userName: { hidesNames && $0 != 0 || hidesZero ? nil : IDNames.userName($0) },
             groupName: { hidesNames && $0 != 0 || hidesZero ? nil : IDNames.groupName($0) })
         if let conversion = session.conversion { encoder.convertPath = { (try? conversion.toWire($0)) ?? $0 } }
+        if session.options.debug[.hlink] >= 3 { encoder.onFirstLink = session.linkTrace() }
         filters = FilterWalk(session: session, side: .sender)
         chmod = ModeChanges(
             session.options.chmod + (session.environment.moduleChmod.map { [$0] } ?? []), mask: FileSystem.creationMask)

@@ -208,6 +208,13 @@ extension Destination {
         return true
     }
 
+    /// The item at a place as messages name it.
+    func shown(_ place: Place, _ list: FileSegment, _ entry: FileEntry) -> Bytes {
+        let own = localName ?? list.path(entry)
+        guard place.isTemporary else { return fullName(place.shown ?? own) }
+        return fullName(own.splitLastComponent.directory.appendingComponent(Bytes(cString: place.name)))
+    }
+
     /// A place of an item: a name, and its open file where there is one.
     struct Place {
         let directory: Int32
@@ -215,6 +222,8 @@ extension Destination {
         let descriptor: Int32
         /// Path for messages, if it is not the entry's own.
         var shown: Bytes?
+        /// The name is not the final one, and messages show it.
+        var isTemporary = false
 
         var target: AttributeTarget { AttributeTarget(directory: directory, name: name, descriptor: descriptor) }
     }

@@ -25,14 +25,18 @@ final class LocalMetadata {
     /// The item looked at last has other extended attributes than it should have.
     var xattrsDiffer = false
     private let hasher = StrongHasher(.md5)
+    private let reporter: Reporter
+    private let role: RoleName
     private var lastDirectory: (id: Int32, permissions: UInt32) = (-1, 0)
     /// How messages name the reading of an ACL.
     private let getter: Bytes
 
-    init(session: Session, side: FilterSide) {
+    init(session: Session, side: FilterSide, role: RoleName? = nil) {
         self.session = session
         policy = XattrPolicy(session: session, side: side)
         isFake = session.options.fakeSuper
+        reporter = session.reporter
+        self.role = role ?? (side == .sender ? .sender : .generator)
         getter = side == .sender ? Bytes("get_acl: sys_acl_get_file(") : Bytes("get_acl: xacl_get(")
     }
 
@@ -44,13 +48,22 @@ final class LocalMetadata {
     func overlay(
         _ status: inout FileStatus, _ target: AttributeTarget, shown: @autoclosure () -> Bytes
     ) throws(TransferFailure) {
-        guard isFake, let text = calls.overlay(&status, target) else { return }
+        guard isFake else { return }
+        var code: Int32 = 0
+        let text = calls.overlay(&status, target) { code = $0 }
+        if code != 0 && role != .receiver { tellUnreadable(shown(), code) }
+        guard let text else { return }
         throw TransferFailure(
             .fileIO,
             lines: [
                 Bytes("Corrupt ") + FakeSuper.statusName + Bytes(" xattr attached to ") + shown() + Bytes(": \"") + text
                     + Bytes("\"")
             ])
+    }
+
+    /// Tells that the stored attributes of an item cannot be read.
+    func tellUnreadable(_ shown: Bytes, _ code: Int32) {
+        reporter.systemError(role, Bytes("failed to read xattr ") + FakeSuper.statusName + Bytes(" for ") + shown, code)
     }
 
     // MARK: - ACLs

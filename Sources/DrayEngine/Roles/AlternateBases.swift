@@ -37,6 +37,8 @@ final class AlternateBases {
     let kind: AlternateKind
     let places: [AlternatePlace]
     private let caches: [DirectoryCache]
+    /// Called when a link of an untrusted user leads to a directory.
+    var onRefusal: (() -> Void)?
 
     /// How well an item matches an entry.
     enum Level: Int, Comparable {
@@ -74,7 +76,10 @@ final class AlternateBases {
         var best: Match?
         for index in places.indices {
             let parent = descriptor(index, directory)
-            if parent < 0 { continue }
+            if parent < 0 {
+                if parent == -ELOOP { onRefusal?() }
+                continue
+            }
             var status = FileStatus()
             guard FileSystem.status(parent, name, follow: false, &status) == 0 else { continue }
             let level = judge(parent, status)
@@ -100,7 +105,11 @@ extension AlternateKind {
 extension Destination {
     /// A role's own view of the alternate directories.
     func makeAlternates() -> AlternateBases {
-        AlternateBases(kind: options.alternateKind ?? .compare, places: alternatePlaces, paths: paths)
+        let bases = AlternateBases(kind: options.alternateKind ?? .compare, places: alternatePlaces, paths: paths)
+        if !options.insecureLinks && !options.amDaemon && options.confinement == nil {
+            bases.onRefusal = { [reporter = session.reporter] in reporter.warning(Bytes(untrustedLinkText)) }
+        }
+        return bases
     }
 
     /// Resolves the alternate directories once the destination is known; unusable ones are only mentioned.
@@ -117,20 +126,13 @@ extension Destination {
                 continue
             }
             if descriptor == -ELOOP, case .byOwner = place.resolver {
-                // Outside of the confinement: as good as empty.
-                if options.confinement != nil { continue }
-                session.reporter.warning(Bytes(Self.untrustedLink))
+                // As good as empty; a link of an untrusted user is told of for each entry.
                 continue
             }
             let what: StaticString = descriptor == -ENOTDIR ? " arg is not a dir: " : " arg does not exist: "
             session.reporter.warning(Bytes(kind.option) + Bytes(what) + place.shown)
         }
     }
-
-    private static let untrustedLink: StaticString = """
-        refusing to follow a symlink owned by an untrusted user; use --insecure-links locally or "insecure links = yes" \
-        in a daemon module ONLY if every path component is trusted
-        """
 
     private func locate(_ path: Bytes) -> AlternatePlace {
         let isAbsolute = path.first == UInt8(ascii: "/")

@@ -45,6 +45,12 @@ enum Backup {
         let components = area.appendingComponent(sub).fields { $0 == UInt8(ascii: "/") }
         let own = area.fields { $0 == UInt8(ascii: "/") }.count
         for (position, component) in components.enumerated() where component != Bytes(".") {
+            if !confined && position < own && isUntrusted(current, component, options) {
+                _ = FileSystem.close(current)
+                reason = ELOOP
+                tellUntrusted(destination, backupDirectory, path, isLast: position == components.count - 1)
+                return nil
+            }
             var next = component.withCString { name -> Int32 in
                 let flags = O_RDONLY | O_DIRECTORY | (confined ? O_NOFOLLOW : 0)
                 var descriptor = FileSystem.open(current, name, flags)
@@ -78,6 +84,27 @@ enum Backup {
             current = next
         }
         return Location(directory: current, name: last + options.backupSuffix, owned: true)
+    }
+
+    /// Whether a component is a link that belongs to somebody else and must not be followed.
+    private static func isUntrusted(_ directory: Int32, _ component: Bytes, _ options: TransferOptions) -> Bool {
+        if options.insecureLinks || options.amDaemon { return false }
+        var status = FileStatus()
+        return component.withCString { FileSystem.status(directory, $0, follow: false, &status) } == 0
+            && status.isSymlink && status.uid != 0 && status.uid != geteuid()
+    }
+
+    /// - Parameter isLast: rsync meets the link when it stores the file, not when it makes the way to it.
+    private static func tellUntrusted(_ destination: Destination, _ area: Bytes, _ path: Bytes, isLast: Bool) {
+        let reporter = destination.session.reporter
+        for _ in 0..<(isLast ? 3 : 1) { reporter.warning(Bytes(untrustedLinkText)) }
+        guard isLast else { return }
+        let shown = area.appendingComponent(path) + destination.options.backupSuffix
+        reporter.systemError(.receiver, Bytes("unlink ") + destination.session.fullName(shown), ELOOP)
+        reporter.systemError(
+            .receiver,
+            Bytes("keep_backup failed: ") + destination.session.fullName(path) + Bytes(" -> \"") + shown + Bytes("\""),
+            ELOOP)
     }
 
     /// Gives a new directory of the backup area owner and mode of the real one.

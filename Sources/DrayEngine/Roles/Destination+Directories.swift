@@ -46,6 +46,8 @@ extension Destination {
         openedTemp = OperatorFile.open(
             temp, flags: O_RDONLY | O_DIRECTORY, anchor: root, trusting: options.insecureLinks || options.amDaemon,
             confineRoot: options.confinement)
+        // rsync finds that out for each file.
+        if openedTemp == -ELOOP && options.confinement == nil { return }
         if openedTemp < 0 { throw failure(.fileIO, Bytes("Failed to stat temp-dir ") + temp, -openedTemp) }
     }
 

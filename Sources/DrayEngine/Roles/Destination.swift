@@ -47,7 +47,7 @@ final class Destination: @unchecked Sendable {
         isRoot = session.options.actsAsRoot
         actsLikeRoot = session.options.actsLikeRoot
         generatorMetadata = LocalMetadata(session: session, side: .receiver)
-        receiverMetadata = LocalMetadata(session: session, side: .receiver)
+        receiverMetadata = LocalMetadata(session: session, side: .receiver, role: .receiver)
         backupMetadata = Monitor(LocalMetadata(session: session, side: .receiver))
         partialDirectory =
             session.options.partialDirectory ?? (session.options.delayUpdates ? Bytes(".~tmp~") : nil)
@@ -178,8 +178,11 @@ final class Destination: @unchecked Sendable {
                 relative, flags: O_RDONLY | O_DIRECTORY, anchor: base, trusting: options.insecureLinks)
         }
         if descriptor < 0 {
-            throw failure(
+            var failure = failure(
                 .fileSelection, Bytes(what) + Bytes(" ") + session.fullName(path) + Bytes(" failed"), -descriptor)
+            let isByOwner = !session.environment.sanitizesPaths && !options.amDaemon && !options.insecureLinks
+            if descriptor == -ELOOP && isByOwner { failure.lines.insert(Bytes(untrustedLinkText), at: 0) }
+            throw failure
         }
         root = descriptor
         if options.debug[.chdir] >= 1 { session.tellDirectory(relative, .unsplitReceiver) }
@@ -298,7 +301,9 @@ final class Destination: @unchecked Sendable {
     ) -> Bool {
         let place = Place(directory: directory, name: name, descriptor: descriptor, shown: shown)
         if options.fakeSuper {
-            _ = metadata(role).calls.overlay(&status, place.target)
+            _ = metadata(role).calls.overlay(&status, place.target) { code in
+                metadata(role).tellUnreadable(self.shown(place, list, entry), code)
+            }
             if !storeAttributes(place, list, entry, mode: mode, role: role) { return false }
         } else if !setOwner(place, list, entry, &status, role) {
             return false
@@ -314,7 +319,7 @@ final class Destination: @unchecked Sendable {
         metadata(role).xattrsDiffer = false
         // What the generator handles itself gets its attributes when the sender has answered the record.
         if options.xattrs > 0 && role == .receiver { applyXattrs(place, list, entry, basis: basis, receiverMetadata) }
-        if !setTimes(directory, name, descriptor, list, entry, status, choice, role) { return false }
+        if !setTimes(place, list, entry, status, choice, role) { return false }
         if options.acls && !isSettled
             && !applyACLs(place, list, entry, mode: mode, status: &status, role: role)
         {
@@ -332,9 +337,9 @@ final class Destination: @unchecked Sendable {
         directory: Int32, name: UnsafePointer<CChar>, descriptor: Int32, list: FileSegment, entry: FileEntry,
         mode: UInt32, status: inout FileStatus
     ) {
-        let place = Place(directory: directory, name: name, descriptor: descriptor)
+        let place = Place(directory: directory, name: name, descriptor: descriptor, isTemporary: true)
         if setOwner(place, list, entry, &status, .receiver),
-            setTimes(directory, name, descriptor, list, entry, status, .exactTime, .receiver)
+            setTimes(place, list, entry, status, .exactTime, .receiver)
         {
             _ = setMode(place, list, entry, mode, &status, .receiver)
         }
@@ -350,7 +355,7 @@ final class Destination: @unchecked Sendable {
             ? FileSystem.setMode(descriptor: place.descriptor, mode & 0o7777)
             : FileSystem.setMode(place.directory, place.name, mode & 0o7777)
         if code != 0 {
-            session.reporter.systemError(role, Bytes("failed to set permissions on ") + display(list, entry), code)
+            session.reporter.systemError(role, Bytes("failed to set permissions on ") + shown(place, list, entry), code)
             return false
         }
         status.mode = mode
@@ -389,7 +394,8 @@ final class Destination: @unchecked Sendable {
                 : FileSystem.setOwner(place.directory, place.name, uid: uid, gid: gid)
             if code != 0 {
                 session.reporter.systemError(
-                    role, (changesOwner ? Bytes("chown ") : Bytes("chgrp ")) + display(list, entry) + Bytes(" failed"),
+                    role,
+                    (changesOwner ? Bytes("chown ") : Bytes("chgrp ")) + shown(place, list, entry) + Bytes(" failed"),
                     code)
                 return false
             }
@@ -402,8 +408,8 @@ final class Destination: @unchecked Sendable {
     }
 
     private func setTimes(
-        _ directory: Int32, _ name: UnsafePointer<CChar>, _ descriptor: Int32, _ list: FileSegment,
-        _ entry: FileEntry, _ status: FileStatus, _ choice: AttributeChoice, _ role: RoleName
+        _ place: Place, _ list: FileSegment, _ entry: FileEntry, _ status: FileStatus, _ choice: AttributeChoice,
+        _ role: RoleName
     ) -> Bool {
         var mtime: Int64 = status.mtime
         var nanoseconds = status.mtimeNanoseconds
@@ -435,11 +441,11 @@ final class Destination: @unchecked Sendable {
         }
         guard change else { return true }
         let code =
-            descriptor >= 0
-            ? FileSystem.setTimes(descriptor: descriptor, mtime: mtime, nanoseconds: nanoseconds, atime: atime)
-            : FileSystem.setTimes(directory, name, mtime: mtime, nanoseconds: nanoseconds, atime: atime)
+            place.descriptor >= 0
+            ? FileSystem.setTimes(descriptor: place.descriptor, mtime: mtime, nanoseconds: nanoseconds, atime: atime)
+            : FileSystem.setTimes(place.directory, place.name, mtime: mtime, nanoseconds: nanoseconds, atime: atime)
         if code != 0 && !(status.isSymlink && (code == ENOTSUP || code == ENOSYS)) {
-            session.reporter.systemError(role, Bytes("failed to set times on ") + display(list, entry), code)
+            session.reporter.systemError(role, Bytes("failed to set times on ") + shown(place, list, entry), code)
             return false
         }
         return true

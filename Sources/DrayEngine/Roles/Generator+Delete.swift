@@ -22,6 +22,9 @@ extension Generator {
                 try filters.change(to: segment.path(entry), root: session.displayDirectory)
                 continue
             }
+            if entry.flags.contains(.topDirectory) {
+                session.debug(.del, line: Bytes("deleting in ") + segment.path(entry))
+            }
             try deleteIn(segment, entry)
         }
         try filters.changeToNothing()
@@ -59,7 +62,7 @@ extension Generator {
         }
     }
 
-    private struct Extra {
+    struct Extra {
         var name: Bytes
         var status: FileStatus
     }
@@ -83,9 +86,10 @@ extension Generator {
         }
         try filters.change(to: path, root: session.displayDirectory)
         var extras: [Extra] = []
+        var scanned: [Extra] = []
         let version = session.protocolVersion
         let code = DirectoryScan(bufferBytes: 32 * 1024).forEach(descriptor) { name, _ in
-            if options.debug[.flist] >= 2 { tellScanned(path, name, descriptor) }
+            if options.debug[.flist] >= 2, let item = tellScanned(path, name, descriptor) { scanned.append(item) }
             if let id, let members, members.find(directory: id, name: name, protocolVersion: version) != nil { return }
             var status = FileStatus()
             let cName = name.baseAddress!.assumingMemoryBound(to: CChar.self)
@@ -102,6 +106,10 @@ extension Generator {
             session.reporter.noteIOError(.general)
             session.reporter.systemError(.generator, Bytes("readdir(") + destination.fullName(path) + Bytes(")"), code)
             return
+        }
+        if options.debug[.flist] >= 3 {
+            sortBackwards(&scanned)
+            tellScannedList(path, scanned)
         }
         // The sorted list backwards: sub-directories first, last name first.
         sortBackwards(&extras)

@@ -242,15 +242,16 @@ extension Receiver {
             hidden = false
             // Compatibility: rsync 3.5.0 makes no file in a directory whose path goes up.
             let goesUp = temp.fields { $0 == UInt8(ascii: "/") }.contains(Bytes(".."))
-            if goesUp && !options.insecureLinks && !session.environment.sanitizesPaths {
+            let isRefused = goesUp && !options.insecureLinks && !session.environment.sanitizesPaths
+            if isRefused || directory < 0 {
+                if !isRefused { session.reporter.warning(Bytes(untrustedLinkText)) }
                 let base = destination.localName ?? destination.ownName(list, entry)
                 let shown = temp.appendingComponent(base.withUnsafeBytes { TemporaryName.stem($0, hidden: false) })
                 session.reporter.systemError(
                     .receiver, Bytes("mkstemp ") + session.fullName(shown + Bytes("XXXXXX")) + Bytes(" failed"),
-                    EINVAL)
+                    isRefused ? EINVAL : -directory)
                 return nil
             }
-            if directory < 0 { return nil }
         }
         let mode = (list.mode(entry) | (options.fakeSuper ? 0o600 : 0o200)) & 0o700
         let descriptor = createTemporary(directory, list, entry, hidden: hidden, mode: mode, into: temporaryName)

@@ -22,6 +22,11 @@ extension Receiver {
                 : "[receiver] send_msg_int(\(MessageCode.success.rawValue), \(ndx))")
     }
 
+    /// At the end it passes on how many bytes it has read, a number of eight bytes.
+    func tellCount() {
+        session.reporter.info("[receiver] send_msg(\(MessageCode.statistics.rawValue), 8)")
+    }
+
     func tellLiteral(_ count: Int, endingAt end: Int64) {
         session.reporter.info("data recv \(count) at \(end - Int64(count))")
     }

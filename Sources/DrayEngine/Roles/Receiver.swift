@@ -172,6 +172,7 @@ final class Receiver {
     private func finish() throws(TransferFailure) {
         publish()
         session.tellHeap(.receiver)
+        if options.debug[.io] >= 1 { tellCount() }
         if !options.amServer && session.environment.handshakeVersion != -2 {
             let received = try reader.varlong30(3)
             let sent = try reader.varlong30(3)

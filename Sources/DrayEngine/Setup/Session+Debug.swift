@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DrayCore
+import DrayWire
 
 extension Session {
     /// Says a line if the user asked for this much of it; the text is made only then.
@@ -22,6 +23,33 @@ extension Session {
         let whole = path.first == UInt8(ascii: "/") ? path : Session.currentDirectory().appendingComponent(path)
         let shown = SourceWalk.withoutDots(whole)
         reporter.info(Bytes(text: "[\(role.rawValue)] change_dir(") + shown + Bytes(")"))
+    }
+
+    /// Tells of every frame and of what the channel takes and gives, where that goes to standard error (`--debug=io`).
+    func traceFrames() {
+        guard options.debug[.io] >= 1, options.standardErrorMode == .all else { return }
+        writer.onFrame = { [unowned writer, reporter] code, count in
+            reporter.info("[\(writer.role.rawValue)] send_msg(\(code), \(count))")
+        }
+        reader.onFrame = { [unowned reader, reporter] code, count in
+            reporter.info("[\(reader.role.rawValue)] got msg=\(code), len=\(count)")
+        }
+        guard options.debug[.io] >= 2 else { return }
+        writer.onPiece = { [unowned writer, reporter] count in
+            reporter.info("[\(writer.role.rawValue)] out sent=\(count)")
+        }
+        reader.onPiece = { [unowned reader, reporter] count in
+            reporter.info("[\(reader.role.rawValue)] recv=\(count)")
+        }
+    }
+
+    /// The peer has announced its end, with its code or in answer to ours (`--debug=exit3`).
+    func tellErrorExit(_ count: Int) {
+        let trace = ExitTrace(session: self, role: reader.role, code: .ok)
+        trace.tell(3, "got MSG_ERROR_EXIT with \(count) bytes")
+        guard count == 4 && writer.isFramed && options.amSender else { return }
+        trace.tell(3, "sending MSG_ERROR_EXIT (len 0)")
+        debug(.io, words: "[\(reader.role.rawValue)] send_msg(\(MessageCode.errorExit.rawValue), 0)")
     }
 
     /// A rolling checksum as debug lines show it.

@@ -31,6 +31,9 @@ public final class WireReader {
     @exclusivity(unchecked) public var idleMilliseconds = -1
     /// Receives a copy of every stream byte consumed (batch files).
     @exclusivity(unchecked) public var tee: ((UnsafeRawBufferPointer) throws(TransferFailure) -> Void)?
+    /// Told of the code and length of each frame, and of each piece that the channel gives (`--debug=io`).
+    @exclusivity(unchecked) public var onFrame: ((UInt8, Int) -> Void)?
+    @exclusivity(unchecked) public var onPiece: ((Int) -> Void)?
     /// Raw bytes taken from the channel since `startCounting`, frame headers included.
     @exclusivity(unchecked) public private(set) var bytesReceived: Int64 = 0
     private var isCounting = false
@@ -139,6 +142,7 @@ public final class WireReader {
         end = count
         if isCounting { bytesReceived += Int64(count) }
         lastReadNanoseconds = monotonicNanoseconds()
+        onPiece?(count)
     }
 
     /// Puts the next bytes of the channel into `storage`.
@@ -209,11 +213,13 @@ public final class WireReader {
         let tag = Int(Int32(bitPattern: header) >> 24) - 7
         if tag == 0 {
             frameLeft = length
+            onFrame?(0, length)
             return
         }
         guard tag > 0, let code = MessageCode(rawValue: UInt8(tag)) else {
             throw TransferFailure(.protocolStream, "unexpected tag \(tag) [\(frameReader)]", role: role)
         }
+        onFrame?(code.rawValue, length)
         try check(code, length)
         for index in 0..<length { messageBuffer[index] = try rawByte() }
         try messages?(code, UnsafeRawBufferPointer(start: messageBuffer, count: length))
@@ -300,7 +306,10 @@ public final class WireReader {
     public var hasBufferedInput: Bool { position < end }
 
     /// Reads until the peer closes, acting on messages, for at most `milliseconds`. Never throws: it is the last act.
-    public func drain(milliseconds: Int) {
+    ///
+    /// - Returns: how a framed stream ended.
+    @discardableResult
+    public func drain(milliseconds: Int) -> TransferFailure? {
         let deadline = monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
         beforeWaiting = nil
         whileIdle = nil
@@ -310,17 +319,18 @@ public final class WireReader {
                 if monotonicNanoseconds() > deadline { throw TransferFailure(.timeout) }
             }
             while monotonicNanoseconds() < deadline {
-                do throws(TransferFailure) { _ = try chunk(limit: 64 * 1024) } catch { return }
+                do throws(TransferFailure) { _ = try chunk(limit: 64 * 1024) } catch { return error }
             }
-            return
+            return nil
         }
         while monotonicNanoseconds() < deadline {
             do throws(ChannelError) {
-                if try receive(500) == 0 { return }
+                if try receive(500) == 0 { return nil }
             } catch {
-                if error != .timedOut { return }
+                if error != .timedOut { return nil }
             }
         }
+        return nil
     }
 
     // MARK: - Integers

@@ -17,6 +17,9 @@ public final class WireWriter {
     @exclusivity(unchecked) public var tee: ((UnsafeRawBufferPointer) throws(TransferFailure) -> Void)?
     /// Seconds without progress after which a blocked write gives up; 0 waits for ever.
     @exclusivity(unchecked) public var timeoutSeconds = 0
+    /// Told of the code and length of each frame, and of what goes out at once (`--debug=io`).
+    @exclusivity(unchecked) public var onFrame: ((UInt8, Int) -> Void)?
+    @exclusivity(unchecked) public var onPiece: ((Int) -> Void)?
     /// Raw bytes handed to the channel since `startCounting`, frame headers included.
     @exclusivity(unchecked) public private(set) var bytesSent: Int64 = 0
     /// Stream bytes written (frame headers not counted), for sizes of the file list and of one file's data.
@@ -90,6 +93,7 @@ public final class WireWriter {
             }
         }
         bytesSent += Int64(total)
+        onPiece?(total)
         lastWriteNanoseconds = monotonicNanoseconds()
     }
 
@@ -124,6 +128,7 @@ public final class WireWriter {
         flushedStreamBytes += Int64(count)
         if framed {
             storeHeader(count)
+            onFrame?(0, count)
             try send([UnsafeRawBufferPointer(start: storage, count: count + Self.headerSize)], count + Self.headerSize)
         } else {
             try send([UnsafeRawBufferPointer(start: storage + Self.headerSize, count: count)], count)
@@ -139,6 +144,7 @@ public final class WireWriter {
     /// Queues a message frame; any thread. It leaves with the next flush of the owner.
     public func queueMessage(_ code: MessageCode, _ payload: some Collection<UInt8>) {
         let header = UInt32(7 + UInt32(code.rawValue)) << 24 | UInt32(payload.count)
+        onFrame?(code.rawValue, payload.count)
         queued.withLock { state in
             for shift in stride(from: UInt32(0), to: 32, by: 8) {
                 state.append(UInt8(truncatingIfNeeded: header >> shift))
@@ -233,6 +239,7 @@ public final class WireWriter {
                 header[0] = (UInt32(7) << 24 | UInt32(4 + count)).littleEndian
                 header[1] = UInt32(count).littleEndian
                 if framed && pieces == 0 { storeHeader(pending + 4 + count) }
+                if framed { onFrame?(0, pieces == 0 ? pending + 4 + count : 4 + count) }
                 gather.append(
                     UnsafeRawBufferPointer(start: header + (isOwnFrame ? 0 : 1), count: isOwnFrame ? 8 : 4))
                 gather.append(UnsafeRawBufferPointer(start: data.baseAddress! + done, count: count))

@@ -67,6 +67,8 @@ public final class FileEntryEncoder {
     @exclusivity(unchecked) private var path = Bytes()
     /// Names in the character set of the wire (`--iconv`).
     @exclusivity(unchecked) public var convertPath: ((Bytes) -> Bytes)?
+    /// Told of each file that is the first of its links: device, inode and index.
+    @exclusivity(unchecked) public var onFirstLink: ((UInt64, UInt64, Int32) -> Void)?
 
     private struct IDSeen {
         var known: Set<UInt32> = []
@@ -148,6 +150,7 @@ public final class FileEntryEncoder {
                 isAbbreviated = known >= segment.ndxStart
             } else {
                 links[key] = ndx
+                onFirstLink?(key.device, key.inode, ndx)
                 groupIndex = ndx
                 xflags |= Xmit.hardLinkFirst
                 storedFlags.insert(.hardLinkFirst)
