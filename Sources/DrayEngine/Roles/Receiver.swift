@@ -45,6 +45,8 @@ final class Receiver {
     var attributeBasis: Int32 = -1
     /// A file could not be saved before it was to be replaced.
     var backupIsMissing = false
+    /// The running file has a place for its data: only then is it mentioned.
+    var hasTarget = false
     /// Literal data of the running file has arrived.
     var literalSeen = false
     /// Outcomes that the generator has not been told yet: it is woken for many at once.
@@ -125,7 +127,7 @@ final class Receiver {
     }
 
     private func loop() throws(TransferFailure) {
-        session.onIndexMessage = { [unowned self] (code, ndx) throws(TransferFailure) in
+        session.onIndexMessage = { [unowned self] (code, ndx, _) throws(TransferFailure) in
             if code == .noSend { self.post(.noSend(ndx)) }
         }
         session.debug(.recv, words: "recv_files(\(lists.firstCount)) starting")
@@ -284,16 +286,16 @@ final class Receiver {
             report(list, entry.pointee, record, before: false)
             return try takeDryData(ndx)
         }
-        report(list, entry.pointee, record, before: true)
         let start = reader.streamBytes
+        hasTarget = false
         progress.begin(ndx, list, entry.pointee, size: entry.pointee.length)
         let outcome = try receiveFile(ndx, list, entry, record)
         progress.end()
-        report(list, entry.pointee, record, before: false, data: reader.streamBytes - start)
+        if hasTarget { report(list, entry.pointee, record, before: false, data: reader.streamBytes - start) }
         if let outcome { post(outcome) }
     }
 
-    private func report(_ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, before: Bool, data: Int64 = 0) {
+    func report(_ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, before: Bool, data: Int64 = 0) {
         guard reportsItems else { return }
         var item = list.report(
             entry, flags: record.flags, xname: record.xname, sending: false, protocolVersion: session.protocolVersion)
