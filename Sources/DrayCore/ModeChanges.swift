@@ -16,6 +16,8 @@ public struct ModeChanges: Sendable, Equatable {
         var conditionalExecute: UInt32 = 0
         var copy = Copy.none
         var who: UInt32 = 0
+        /// Copied bits that are left out because nobody was named.
+        var mask: UInt32 = 0
         var operation: UInt8 = 0x2b
     }
     private var changes: [Change] = []
@@ -23,7 +25,7 @@ public struct ModeChanges: Sendable, Equatable {
     /// nil if there is nothing to change or an expression is wrong (`check` tells which).
     public init?(_ expressions: [Bytes], mask: UInt32 = 0o022) {
         for expression in expressions {
-            for item in expression.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: true) {
+            for item in expression.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
                 guard let parsed = Self.parse(Bytes(item), mask) else { return nil }
                 changes.append(contentsOf: parsed)
             }
@@ -78,17 +80,19 @@ public struct ModeChanges: Sendable, Equatable {
         var bits: UInt32 = 0
         var topBits: UInt32 = 0
         while index < item.count {
+            // What is copied from a class stands alone.
+            if base.copy != .none { return nil }
             switch item[index] {
             case UInt8(ascii: "r"): bits |= who * 4
             case UInt8(ascii: "w"): bits |= who * 2
             case UInt8(ascii: "x"): bits |= who
             case UInt8(ascii: "X"): base.conditionalExecute |= who
             case UInt8(ascii: "s"):
-                if who & 0o100 != 0 || who & 0o011 == 0o001 { topBits |= 0o4000 }
-                if who & 0o010 != 0 { topBits |= 0o2000 }
+                if given & 0o100 != 0 || given & 0o010 == 0 { topBits |= 0o4000 }
+                if given & 0o010 != 0 { topBits |= 0o2000 }
             case UInt8(ascii: "t"): topBits |= 0o1000
             case UInt8(ascii: "u"), UInt8(ascii: "g"), UInt8(ascii: "o"):
-                guard bits == 0, topBits == 0, base.copy == .none else { return nil }
+                guard bits == 0, topBits == 0, base.conditionalExecute == 0 else { return nil }
                 base.copy =
                     item[index] == UInt8(ascii: "u") ? .user : (item[index] == UInt8(ascii: "g") ? .group : .other)
             default: return nil
@@ -98,6 +102,7 @@ public struct ModeChanges: Sendable, Equatable {
         if given == 0 {
             bits &= ~mask
             base.conditionalExecute &= ~mask
+            base.mask = mask
         }
         switch base.operation {
         case 0x2d: base.clear = bits | topBits
@@ -135,7 +140,7 @@ public struct ModeChanges: Sendable, Equatable {
             }
             if change.copy != .none {
                 let shift: UInt32 = change.copy == .user ? 6 : (change.copy == .group ? 3 : 0)
-                let bits = change.who * ((result >> shift) & 7)
+                let bits = change.who * ((result >> shift) & 7) & ~change.mask
                 if change.operation == 0x2d { clear |= bits } else { set |= bits }
             }
             result = (result & ~clear) | set

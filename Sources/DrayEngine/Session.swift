@@ -384,8 +384,8 @@ public final class Session: @unchecked Sendable {
 
     // MARK: - Messages and time-outs
 
-    /// Called for indices of MSG_SUCCESS and MSG_NO_SEND.
-    var onIndexMessage: ((MessageCode, Int32) throws(TransferFailure) -> Void)?
+    /// Called for indices of MSG_SUCCESS and MSG_NO_SEND; a local copy adds which inode was written.
+    var onIndexMessage: ((MessageCode, Int32, FileIdentity?) throws(TransferFailure) -> Void)?
 
     private func receive(_ code: MessageCode, _ payload: UnsafeRawBufferPointer) throws(TransferFailure) {
         func value() -> Int32 { Int32(littleEndian: payload.loadUnaligned(as: Int32.self)) }
@@ -402,10 +402,19 @@ public final class Session: @unchecked Sendable {
         case .errorExit:
             tellErrorExit(payload.count)
             var failure = TransferFailure(payload.count == 4 ? ExitCode(rawValue: value()) : .ok)
+            // Compatibility: a limit of deletions shows in the receiving side's own code alone.
+            if options.amSender && failure.code == .deleteLimit { failure.code = .ok }
             failure.cameFromPeer = true
             peerHasEnded = failure.code != .ok
             throw failure
-        case .success, .noSend: try onIndexMessage?(code, value())
+        case .success, .noSend:
+            var written: FileIdentity?
+            if payload.count == 20 && options.isLocal {
+                written = FileIdentity(
+                    device: UInt64(littleEndian: payload.loadUnaligned(fromByteOffset: 4, as: UInt64.self)),
+                    inode: UInt64(littleEndian: payload.loadUnaligned(fromByteOffset: 12, as: UInt64.self)))
+            }
+            try onIndexMessage?(code, value(), written)
         case .deleted:
             let isDirectory = payload.last == 0
             let name = isDirectory ? UnsafeRawBufferPointer(rebasing: payload.dropLast()) : payload

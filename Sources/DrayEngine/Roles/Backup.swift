@@ -274,7 +274,9 @@ enum Backup {
                 gid: keepsAll || options.group ? old.gid : .max)
         }
         let nanoseconds = destination.session.protocolVersion < 31 ? 0 : old.mtimeNanoseconds
-        _ = FileSystem.setTimes(descriptor: copy, mtime: old.mtime, nanoseconds: nanoseconds, atime: nil)
+        if keepsAll || options.times {
+            _ = FileSystem.setTimes(descriptor: copy, mtime: old.mtime, nanoseconds: nanoseconds, atime: nil)
+        }
         _ = FileSystem.setMode(descriptor: copy, old.permissions)
         destination.backupMetadata.withLock { helper in
             let (from, to) = (AttributeTarget(descriptor: source), AttributeTarget(descriptor: copy))

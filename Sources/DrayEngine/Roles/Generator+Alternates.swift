@@ -67,7 +67,7 @@ extension Generator {
                 if code != 0 { return .nothing }
             }
             try report(ndx, differences(list, entry, match, base: []))
-            if options.removeSourceFiles == 1 && !options.dryRun { writer.queueMessage(.success, value: ndx) }
+            if options.removeSourceFiles == 1 && !options.dryRun { announceSuccess(ndx) }
             // It stays absent, so nothing can be linked to it: members that were passed over for it go on without it.
             try skipHardLink(ndx, list, entry)
             return .done
@@ -78,7 +78,8 @@ extension Generator {
         case (.same, _), (.sameContent, _):
             if exists { return .nothing }
             if options.dryRun || copyLocally(list, entry, parent, match) {
-                try report(ndx, differences(list, entry, match, base: .localChange))
+                let flags = differences(list, entry, match, base: .localChange)
+                try report(ndx, match.level == .same ? flags.union(.matched) : flags)
                 try finishedLocally(ndx, list, entry)
                 return .done
             }
@@ -96,7 +97,8 @@ extension Generator {
 
     /// An entry is a link of an alternate item, or would be one: links the rest of its group.
     private func finishLinked(
-        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ match: AlternateBases.Match
+        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ match: AlternateBases.Match,
+        removesSource: Bool = true
     ) throws(TransferFailure) {
         if options.dryRun && list.mode(entry) & FileType.mask == FileType.regular {
             let path = alternates.places[match.index].shown.appendingComponent(list.path(entry))
@@ -107,7 +109,7 @@ extension Generator {
             links.dryAlternate = nil
             links.alternateIndex = -1
         }
-        try finishedLocally(ndx, list, entry)
+        try finishedLocally(ndx, list, entry, removesSource: removesSource)
     }
 
     /// Links the alternate item under the entry's name.
@@ -215,13 +217,13 @@ extension Generator {
     func useAlternateItem(
         _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, _ match: AlternateBases.Match
     ) throws(TransferFailure) -> AlternateItem {
-        let base: ItemFlags = match.level == .same ? .localChange : [.localChange, .reportChange]
+        let base: ItemFlags = [.localChange, match.level == .same ? .matched : .reportChange]
         let flags = differences(list, entry, match, base: base)
         guard match.level == .same else { return .create(flags) }
         switch alternates.kind {
         case .compare:
+            // Compatibility: of what is no regular file the source stays.
             try report(ndx, differences(list, entry, match, base: []))
-            if options.removeSourceFiles == 1 && !options.dryRun { writer.queueMessage(.success, value: ndx) }
             return .done
         case .copy: return .create(flags)
         case .link:
@@ -229,7 +231,7 @@ extension Generator {
                 return .create([])
             }
             try reportLinked(ndx, list, entry, match)
-            try finishLinked(ndx, list, entry, match)
+            try finishLinked(ndx, list, entry, match, removesSource: false)
             return .done
         }
     }

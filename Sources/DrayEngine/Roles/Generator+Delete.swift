@@ -25,9 +25,18 @@ extension Generator {
             if entry.flags.contains(.topDirectory) {
                 session.debug(.del, line: Bytes("deleting in ") + segment.path(entry))
             }
-            try deleteIn(segment, entry)
+            if isDirectory(segment, entry) { try deleteIn(segment, entry) }
         }
         try filters.changeToNothing()
+    }
+
+    /// Whether a listed directory is one here too: a symlink in its place leads to what is no part of it.
+    private func isDirectory(_ list: FileSegment, _ entry: FileEntry) -> Bool {
+        let parent = cache.descriptor(entry.directory)
+        if parent < 0 { return !options.dryRun }
+        var status = FileStatus()
+        let cName = destination.name(list, entry, name)
+        return FileSystem.status(parent, cName, follow: options.keepDirlinks, &status) != 0 || status.isDirectory
     }
 
     /// Deletes what stands in one directory but not in its list.
@@ -90,10 +99,14 @@ extension Generator {
         let version = session.protocolVersion
         let code = DirectoryScan(bufferBytes: 32 * 1024).forEach(descriptor) { name, _ in
             if options.debug[.flist] >= 2, let item = tellScanned(path, name, descriptor) { scanned.append(item) }
-            if let id, let members, members.find(directory: id, name: name, protocolVersion: version) != nil { return }
+            let isListed =
+                id.flatMap { members?.find(directory: $0, name: name, protocolVersion: version) } != nil
+            // Compatibility: a mount point is mentioned even if it is in the list.
+            if isListed && options.oneFileSystem == 0 { return }
             var status = FileStatus()
             let cName = name.baseAddress!.assumingMemoryBound(to: CChar.self)
             guard FileSystem.status(descriptor, cName, follow: false, &status) == 0 else { return }
+            if isListed && !(status.isDirectory && status.device != own.device) { return }
             let full = path.appendingComponent(Bytes(name))
             if filters.isActive && filters.excludes(full, isDirectory: status.isDirectory) { return }
             if options.oneFileSystem > 0 && status.isDirectory && status.device != own.device {
@@ -168,6 +181,12 @@ extension Generator {
         isMakingRoom: Bool = false, isLimited: Bool = true, isNested: Bool = false
     ) throws(TransferFailure) -> Bool {
         if options.debug[.del] >= 2 { tellDeletion(path, status, isMakingRoom, isNested) }
+        // What its owner may not write in cannot be emptied.
+        if !destination.actsLikeRoot && !options.dryRun && !status.isSymlink && status.mode & 0o200 == 0
+            && status.uid == geteuid()
+        {
+            _ = itemName.withCString { FileSystem.setMode(parent, $0, status.mode & 0o7777 | 0o200) }
+        }
         if status.isDirectory {
             if !(try emptyDirectory(
                 parent, itemName, path, device: device, isMakingRoom: isMakingRoom))
@@ -265,7 +284,14 @@ extension Generator {
         _ parent: Int32, _ itemName: Bytes, _ path: Bytes, device: UInt64, isMakingRoom: Bool
     ) throws(TransferFailure) -> Bool {
         let descriptor = itemName.withCString { FileSystem.open(parent, $0, O_RDONLY | O_DIRECTORY | O_NOFOLLOW) }
-        if descriptor < 0 { return true }
+        if descriptor < 0 {
+            if descriptor != -ENOENT {
+                session.reporter.noteIOError(.general)
+                session.reporter.systemError(
+                    .generator, Bytes("opendir ") + destination.fullName(path) + Bytes(" failed"), -descriptor)
+            }
+            return true
+        }
         defer { _ = FileSystem.close(descriptor) }
         var code: Int32 = 0
         let names = DirectoryScan(bufferBytes: 32 * 1024).names(descriptor, code: &code)
@@ -315,7 +341,7 @@ extension Generator {
             if try deleteItem(
                 parent, itemName, list.path(entry), status, device: status.device, isMakingRoom: true, isLimited: false)
             {
-                if status.isDirectory { cache.removeAll(keeping: entry.directory) }
+                if status.isDirectory || status.isSymlink { cache.removeAll(keeping: entry.directory) }
                 return true
             }
         } catch {

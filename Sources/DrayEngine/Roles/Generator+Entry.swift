@@ -42,7 +42,8 @@ extension Generator {
         }
         try checkParent(list, entry.pointee)
         var status = FileStatus()
-        let parent = destination.root < 0 ? -ENOENT : cache.descriptor(entry.pointee.directory)
+        let isMissing = destination.root < 0 || assumedMissing.contains(entry.pointee.directory)
+        let parent = isMissing ? -ENOENT : cache.descriptor(entry.pointee.directory)
         var code = parent < 0 ? -parent : 0
         if code == ENOENT && mode != 0 && options.relative && !options.impliedDirs && !options.dryRun
             && destination.root >= 0
@@ -338,7 +339,9 @@ extension Generator {
                     base: exists ? [] : match?.level == .same ? [.localChange, .matched] : .localChange))
         }
         if options.dryRun {
-            if exists { try deleteDuring(list, entry.pointee) }
+            if exists { return try deleteDuring(list, entry.pointee) }
+            let id = list.path(entry.pointee).withUnsafeBytes { list.paths.find($0, root: 0) }
+            if let id { assumedMissing.insert(id) }
             return
         }
         let cName = destination.name(list, entry.pointee, name)

@@ -95,8 +95,17 @@ extension Generator {
             return
         }
         if exists && !clearWay(list, entry, parent, status, isDevice ? "device file" : "special file") { return }
+        // Devices of both kinds, and fifos and sockets, are new versions of each other.
+        let isNewVersion =
+            exists
+            && (isDevice ? status.isDevice : status.type == FileType.fifo || status.type == FileType.socket)
+        var old: FileStatus?
+        if isNewVersion {
+            old = status
+            old?.mode = status.mode & 0o7777 | type
+        }
         var flags = differences(
-            list, entry, exists: exists && status.type == type, status: status, base: [.localChange, .reportChange])
+            list, entry, exists: isNewVersion, status: old ?? status, base: [.localChange, .reportChange])
         let match =
             exists
             ? nil
@@ -113,7 +122,7 @@ extension Generator {
             try report(ndx, flags)
             return try finishedLocally(ndx, list, entry)
         }
-        let created = destination.finalMode(mode, existing: nil, parent: (parent, entry.directory))
+        let created = destination.finalMode(mode, existing: old, parent: (parent, entry.directory))
         let code = replaceAtomically(list, entry, parent, exists && !status.isDirectory) { directory, name in
             if options.fakeSuper { return FileSystem.makeFile(directory, name, content: []) }
             return FileSystem.makeNode(
@@ -124,13 +133,15 @@ extension Generator {
                 .generator, Bytes("mknod ") + shownAttempt(list, entry) + Bytes(" failed"), code)
             return
         }
-        finishNode(list, entry, parent)
+        finishNode(list, entry, parent, replacing: old)
         try report(ndx, flags)
         try finishedLocally(ndx, list, entry)
     }
 
     /// Sets attributes of a freshly made symlink or node.
-    private func finishNode(_ list: FileSegment, _ entry: FileEntry, _ parent: Int32) {
+    private func finishNode(
+        _ list: FileSegment, _ entry: FileEntry, _ parent: Int32, replacing old: FileStatus? = nil
+    ) {
         var status = FileStatus()
         let cName = destination.name(list, entry, name)
         guard FileSystem.status(parent, cName, follow: false, &status) == 0 else { return }
@@ -138,7 +149,7 @@ extension Generator {
         let mode =
             isLink
             ? list.mode(entry)
-            : destination.finalMode(list.mode(entry), existing: nil, parent: (parent, entry.directory))
+            : destination.finalMode(list.mode(entry), existing: old, parent: (parent, entry.directory))
         destination.setAttributes(
             directory: parent, name: cName, list: list, entry: entry, mode: mode, status: &status, choice: .exactTime,
             role: .generator)
@@ -190,14 +201,34 @@ extension Generator {
         }
     }
 
+    /// Lets the sender remove its file. In a local copy that may be this very one: it gets the number of the inode too.
+    func announceSuccess(_ ndx: Int32) {
+        guard options.isLocal, let (list, entry) = lists.entry(ndx) else {
+            return writer.queueMessage(.success, value: ndx)
+        }
+        var status = FileStatus()
+        let parent = cache.descriptor(entry.pointee.directory)
+        if parent >= 0 {
+            _ = FileSystem.status(parent, destination.name(list, entry.pointee, name), follow: false, &status)
+        }
+        var payload = Bytes()
+        func append(_ value: UInt64, _ count: Int) {
+            for index in 0..<count { payload.append(UInt8(truncatingIfNeeded: value >> UInt64(8 * index))) }
+        }
+        append(UInt64(UInt32(bitPattern: ndx)), 4)
+        append(status.device, 8)
+        append(status.inode, 8)
+        writer.queueMessage(.success, payload)
+    }
+
     /// Something was handled without the sender's data.
     ///
     /// - Parameter isSent: a new symlink counts as sent, which `--remove-sent-files` wants.
-    func finishedLocally(_ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, isSent: Bool = false)
-        throws(TransferFailure)
-    {
+    func finishedLocally(
+        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, isSent: Bool = false, removesSource: Bool = true
+    ) throws(TransferFailure) {
         let removes = options.removeSourceFiles == 1 || isSent && options.removeSourceFiles > 0
-        if removes && !options.dryRun { writer.queueMessage(.success, value: ndx) }
+        if removes && removesSource && !options.dryRun { announceSuccess(ndx) }
         if options.hardLinks > 0 && entry.flags.contains(.hardLinked) { try finishHardLinks(ndx, list, entry) }
     }
 }

@@ -22,7 +22,8 @@ extension Generator {
         let cName = destination.name(list, entry, name)
         var code = FileSystem.status(parent, cName, follow: false, &status)
         if code == 0 && status.isSymlink && options.keepDirlinks {
-            code = FileSystem.status(parent, cName, follow: true, &status)
+            // One that leads nowhere is replaced like anything else.
+            _ = FileSystem.status(parent, cName, follow: true, &status)
         }
         if code == 0 && !status.isDirectory && !options.ignoreExisting {
             // Replaced now for the same reason: later it would change the parent's time.

@@ -22,8 +22,7 @@ extension Generator {
             return try skipSize(list, entry.pointee, " is under min-size", ndx)
         }
         if options.update && exists && status.isRegular
-            && entry.pointee.mtime - status.mtime < Int64(max(0, options.modifyWindow))
-            && entry.pointee.mtime != status.mtime
+            && entry.pointee.mtime &- status.mtime < Int64(options.modifyWindow)
         {
             return try skipSize(list, entry.pointee, " is newer", ndx)
         }

@@ -63,6 +63,8 @@ final class Generator {
     @exclusivity(unchecked) var aheadList: Int32 = -1
     /// The last directory that was made just before its own list.
     var lastMade: Int32 = -1
+    /// In a dry run, path-table ids of directories that would be made: what stands there now is not looked into.
+    var assumedMissing: Set<Int32> = []
     /// A directory (path) that could not be made: everything below is skipped (one list for everything).
     @exclusivity(unchecked) var skippedPath: Bytes?
     /// Modes of directories that were made writable for us meanwhile, by path.
@@ -419,7 +421,7 @@ final class Generator {
     }
 
     private func finishedTransfer(_ ndx: Int32, removesSource: Bool = true) throws(TransferFailure) {
-        if removesSource && options.removeSourceFiles > 0 { writer.queueMessage(.success, value: ndx) }
+        if removesSource && options.removeSourceFiles > 0 { announceSuccess(ndx) }
         guard options.hardLinks > 0, let (list, entry) = lists.entry(ndx), entry.pointee.flags.contains(.hardLinked)
         else { return }
         try finishHardLinks(ndx, list, entry.pointee)

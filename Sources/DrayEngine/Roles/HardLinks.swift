@@ -200,7 +200,7 @@ extension Generator {
         for (position, other) in others.enumerated() {
             if position >= waitingCount || waitingCounted { noteNoLongerWaiting(other) }
             guard other != ndx, let (otherList, otherEntry) = lists.entry(other) else { continue }
-            try link(other, otherList, otherEntry.pointee, to: finished)
+            try link(other, otherList, otherEntry.pointee, to: finished, hasWaited: position < waitingCount)
         }
     }
 
@@ -232,7 +232,8 @@ extension Generator {
 
     /// Makes one member a link of a finished one.
     private func link(
-        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, to finished: HardLinkGroups.Finished
+        _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, to finished: HardLinkGroups.Finished,
+        hasWaited: Bool = false
     ) throws(TransferFailure) {
         let parent = destination.root < 0 ? -ENOENT : cache.descriptor(entry.directory)
         let source = destination.root < 0 ? -ENOENT : cache.descriptor(finished.directory)
@@ -243,22 +244,23 @@ extension Generator {
         var leader = FileStatus()
         if source >= 0 { _ = FileSystem.status(source, otherName.cString(finished.name), follow: false, &leader) }
         if let alternate = finished.alternate { leader = alternate.status }
-        // Compatibility: a dry run of rsync names the alternate file to members in later lists.
-        let isLater = session.incremental && entry.directory != finished.directory
-        let shownPath = isLater ? finished.alternate?.path ?? finished.path : finished.path
         if exists && leader.inode != 0 && status.inode == leader.inode && status.device == leader.device {
             // Already the same file: only mentioned when unchanged items are wished.
             var flags = differences(list, entry, exists: true, status: status, base: .localChange, xname: [])
             flags.insert(.localChange)
             try report(ndx, flags, xname: [])
-            if options.removeSourceFiles == 1 && !options.dryRun { writer.queueMessage(.success, value: ndx) }
+            if options.removeSourceFiles == 1 && !options.dryRun { announceSuccess(ndx) }
             return
         }
-        // A member that an alternate directory has under its own name is compared with that.
+        // A member that an alternate directory has under its own name is compared with that, unless it had to wait for
+        // the leader's data.
         let isRegular = list.mode(entry) & FileType.mask == FileType.regular
         let match =
-            exists || !isRegular && (options.dryRun || alternates.kind != .link)
+            exists || hasWaited || !isRegular && (options.dryRun || alternates.kind != .link)
             ? nil : isRegular ? alternate(list, entry) : alternateItem(list, entry) { _, _ in true }
+        // Compatibility: a dry run of rsync names the alternate file to members in later lists that have one as well.
+        let isLater = session.incremental && entry.directory != finished.directory && match != nil
+        let shownPath = isLater ? finished.alternate?.path ?? finished.path : finished.path
         func reportLink(_ isKnown: Bool, _ status: FileStatus) throws(TransferFailure) {
             var known = isKnown
             var shown = status
@@ -299,6 +301,6 @@ extension Generator {
             return
         }
         try reportLink(sameKind, status)
-        if options.removeSourceFiles == 1 { writer.queueMessage(.success, value: ndx) }
+        if options.removeSourceFiles == 1 { announceSuccess(ndx) }
     }
 }

@@ -45,10 +45,7 @@ extension Receiver {
         let isRedo = entry.pointee.flags.contains(.sent)
         let parent = cache.descriptor(entry.pointee.directory)
         if parent < 0 {
-            session.reporter.systemError(
-                .receiver,
-                Bytes("recv_files: open of parent of ") + destination.display(list, entry.pointee)
-                    + Bytes(" failed"), -parent)
+            reportParent(list, entry.pointee, -parent)
             try discard()
             return .failed(ndx)
         }
@@ -139,6 +136,8 @@ extension Receiver {
             try discard()
             return .failed(ndx)
         }
+        hasTarget = true
+        report(list, entry.pointee, given, before: true)
         let outcome: Verification
         do throws(TransferFailure) {
             outcome = try receiveData(
@@ -158,6 +157,19 @@ extension Receiver {
         attributeBasis = isOther ? basisDescriptor : -1
         defer { attributeBasis = -1 }
         return try conclude(outcome, &target, ndx, list, entry, parent, mode, existing, exists, isRedo, partialHold)
+    }
+
+    /// The directory of a file cannot be opened: one that is not there is only noticed when the file is to be made.
+    private func reportParent(_ list: FileSegment, _ entry: FileEntry, _ code: Int32) {
+        var what = Bytes("recv_files: open of parent of ") + destination.display(list, entry)
+        if code == ENOENT && options.updatesInPlace {
+            what = Bytes("open ") + destination.display(list, entry)
+        } else if code == ENOENT && options.tempDirectory == nil {
+            let (directory, base) = list.path(entry).splitLastComponent
+            let stem = base.withUnsafeBytes { TemporaryName.stem($0, hidden: true) }
+            what = Bytes("mkstemp ") + destination.fullName(directory.appendingComponent(stem + Bytes("XXXXXX")))
+        }
+        session.reporter.systemError(.receiver, what + Bytes(" failed"), code)
     }
 
     /// What the generator has used, where records of old protocols do not tell.

@@ -47,6 +47,8 @@ final class Receiver {
     var backupIsMissing = false
     /// The running file, open, when the sending half of a local copy has handed it over; else −1.
     @exclusivity(unchecked) var offered: Int32 = -1
+    /// The running file has a place for its data: only then is it mentioned.
+    var hasTarget = false
     /// Literal data of the running file has arrived.
     var literalSeen = false
     /// Outcomes that the generator has not been told yet: it is woken for many at once.
@@ -127,7 +129,7 @@ final class Receiver {
     }
 
     private func loop() throws(TransferFailure) {
-        session.onIndexMessage = { [unowned self] (code, ndx) throws(TransferFailure) in
+        session.onIndexMessage = { [unowned self] (code, ndx, _) throws(TransferFailure) in
             if code == .noSend { self.post(.noSend(ndx)) }
         }
         session.debug(.recv, words: "recv_files(\(lists.firstCount)) starting")
@@ -290,8 +292,8 @@ final class Receiver {
             report(list, entry.pointee, record, before: false)
             return try takeDryData(ndx)
         }
-        report(list, entry.pointee, record, before: true)
         let start = reader.streamBytes
+        hasTarget = false
         progress.begin(ndx, list, entry.pointee, size: entry.pointee.length)
         offered = session.offers?.take(ndx) ?? -1
         defer {
@@ -300,11 +302,11 @@ final class Receiver {
         }
         let outcome = try receiveFile(ndx, list, entry, record)
         progress.end()
-        report(list, entry.pointee, record, before: false, data: reader.streamBytes - start)
+        if hasTarget { report(list, entry.pointee, record, before: false, data: reader.streamBytes - start) }
         if let outcome { post(outcome) }
     }
 
-    private func report(_ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, before: Bool, data: Int64 = 0) {
+    func report(_ list: FileSegment, _ entry: FileEntry, _ record: ItemRecord, before: Bool, data: Int64 = 0) {
         guard reportsItems else { return }
         var item = list.report(
             entry, flags: record.flags, xname: record.xname, sending: false, protocolVersion: session.protocolVersion)

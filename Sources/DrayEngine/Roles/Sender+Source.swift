@@ -8,6 +8,12 @@ import DrayFiles
 import DrayWire
 import Glibc
 
+/// Which file a name stands for.
+struct FileIdentity {
+    var device: UInt64
+    var inode: UInt64
+}
+
 extension Sender {
     /// Opens a source file; a link as last component is followed only in the modes that send what links point at, and in
     /// a module without chroot only as far as it stays inside.
@@ -57,7 +63,8 @@ extension Sender {
         if session.protocolVersion >= 30 { writer.queueMessage(.noSend, value: ndx) }
     }
 
-    func removeSource(_ ndx: Int32) throws(TransferFailure) {
+    /// - Parameter written: the inode that the receiving half of a local copy has for it.
+    func removeSource(_ ndx: Int32, written: FileIdentity?) throws(TransferFailure) {
         guard options.removeSourceFiles > 0, !options.dryRun else { return }
         guard let (list, entry) = lists.entry(ndx) else {
             throw lists.badIndex(ndx, "successful_send", reader.who)
@@ -82,6 +89,10 @@ extension Sender {
         {
             return session.reporter.errorTransfer(
                 Bytes("ERROR: Skipping sender remove for changed file: ") + list.path(entry.pointee))
+        }
+        if let written, written.inode == status.inode && written.device == status.device {
+            return session.reporter.errorTransfer(
+                Bytes("ERROR: Skipping sender remove of destination file: ") + list.path(entry.pointee))
         }
         code = FileSystem.unlink(directory, cName)
         if code == ENOENT {

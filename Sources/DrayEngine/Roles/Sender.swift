@@ -60,8 +60,8 @@ final class Sender {
 
     /// Serves requests until the last phase, then the goodbye.
     func run() throws(TransferFailure) {
-        session.onIndexMessage = { [unowned self] (code, ndx) throws(TransferFailure) in
-            if code == .success { try self.removeSource(ndx) }
+        session.onIndexMessage = { [unowned self] (code, ndx, written) throws(TransferFailure) in
+            if code == .success { try self.removeSource(ndx, written: written) }
         }
         let bitsBefore = session.reporter.ioError
         session.debug(.send, words: "send_files starting")
