@@ -41,7 +41,13 @@ final class ReceivedNames: NameJudge {
             }
             if !names.isEmpty { implied = names }
         }
-        let filters = session.filters.hasSeenDirMerge || session.filters.isEmpty ? nil : session.filters
+        var filters: FilterList?
+        if !session.filters.hasSeenDirMerge && !session.filters.isEmpty {
+            // The receiver's own: the generator changes the state of its list meanwhile.
+            let settings = session.filters.settings
+            filters = session.filters.copy(side: settings.side, role: settings.role)
+            filters?.onMatch = session.filters.onMatch
+        }
         if implied == nil && filters == nil { return nil }
         return ReceivedNames(filters: filters, implied: implied, protocolVersion: session.protocolVersion)
     }
