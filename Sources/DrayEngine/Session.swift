@@ -372,15 +372,10 @@ public final class Session: @unchecked Sendable {
     /// Called for indices of MSG_SUCCESS and MSG_NO_SEND; a local copy adds which inode was written.
     var onIndexMessage: ((MessageCode, Int32, FileIdentity?) throws(TransferFailure) -> Void)?
 
-    /// Compatibility: a limit of deletions shows in the receiving side's own code alone.
-    private func isLimitOfPeer(_ isLimit: Bool) -> Bool { isLimit && options.amSender && !options.isLocal }
-
     private func receive(_ code: MessageCode, _ payload: UnsafeRawBufferPointer) throws(TransferFailure) {
         func value() -> Int32 { Int32(littleEndian: payload.loadUnaligned(as: Int32.self)) }
         switch code {
-        case .ioError:
-            let bits = IOErrorBits(rawValue: value())
-            reporter.noteIOError(isLimitOfPeer(true) ? bits.subtracting(.deleteLimit) : bits)
+        case .ioError: reporter.noteIOError(IOErrorBits(rawValue: value()))
         case .ioTimeout:
             let seconds = Int(value())
             if Limits.ioTimeout.contains(seconds) && (options.timeoutSeconds == 0 || seconds < options.timeoutSeconds) {
@@ -391,7 +386,6 @@ public final class Session: @unchecked Sendable {
             }
         case .errorExit:
             var failure = TransferFailure(payload.count == 4 ? ExitCode(rawValue: value()) : .ok)
-            if isLimitOfPeer(failure.code == .deleteLimit) { failure.code = .ok }
             failure.cameFromPeer = true
             peerHasEnded = failure.code != .ok
             throw failure
