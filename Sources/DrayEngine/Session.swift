@@ -402,8 +402,6 @@ public final class Session: @unchecked Sendable {
         case .errorExit:
             tellErrorExit(payload.count)
             var failure = TransferFailure(payload.count == 4 ? ExitCode(rawValue: value()) : .ok)
-            // Compatibility: a limit of deletions shows in the receiving side's own code alone.
-            if options.amSender && failure.code == .deleteLimit { failure.code = .ok }
             failure.cameFromPeer = true
             peerHasEnded = failure.code != .ok
             throw failure

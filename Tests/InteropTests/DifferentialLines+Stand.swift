@@ -4,6 +4,7 @@
 extension DifferentialLine {
     static let stand: [DifferentialLine] =
         ownSources + linkedDirectories + readOnly + nodes + alternateNodes + refused + times + limits
+        + lineEnds + otherFileSystem
 
     private static func rows(
         _ options: [String], _ operands: [String] = ["src/ dst/"], prepare: String, unprivileged: Bool = false,
@@ -132,8 +133,49 @@ extension DifferentialLine {
             ].map { "-rpi --chmod='\($0)'" },
             prepare: "mkdir -p src/d dst; touch src/a src/b; chmod 640 src/a; chmod 6715 src/b; chmod 750 src/d")
 
+    /// Names with line ends, on the screen and in logs: they make no lines of their own.
+    private static let lineEnds =
+        ["-ai --delete", "-av --delete", "-r --list-only", "-aib --delete", "-avv --exclude=e*"].flatMap { options in
+            ["src/ dst/", "src/ host:dst/", "host:src/ dst/"].map { operands in
+                DifferentialLine(
+                    "rsync \(options) \(operands) | grep -v '^sent\\|^total' | od -c", .nothing, prepare: namedByLines,
+                    order: .any)
+            }
+        }
+        + [
+            "rsync -a --log-file=log --log-file-format='%i %n%L' src/ dst/; sed 's/^.*\\[[0-9]*\\] //' log; rm log",
+            "rsync -a --delete src/ rsync://localhost/dst/; sed '/receiving/,$!d; s/^.*\\[[0-9]*\\] //; /^sent/d' ../daemon.log",
+            "rsync -a \"rsync://localhost/src/no\nne\" new; grep -c . ../daemon.log",
+        ].map {
+            DifferentialLine(
+                $0, .nothing, prepare: namedByLines + "\nrm -f ../daemon.log", order: .any,
+                without: ["^sent ", "read error"])
+        }
+
+    private static let namedByLines = """
+        mkdir -p src dst; cd src; echo 1 >"$(printf 'a\\nb')"; echo 2 >"$(printf 'c\\nx')"
+        mv c* "$(printf 'c\\n.')"; n=$(printf 'd\\n.'); mkdir "${n%.}"; ln -s "$(printf 't\\ng')" "$(printf 'l\\n.')"
+        cd ..; touch dst/"${n%.}x"; m=$(printf 'del\\n.'); touch dst/"${m%.}"
+        """
+
+    /// Temporary and partial files on another file system.
+    private static let otherFileSystem = rows(
+        [
+            "-ai -T $T", "-ai -T $T --delay-updates", "-ai -T $T --partial-dir=.p", "-aiH -T $T --fake-super",
+            "-ai --partial-dir=$T --delay-updates", "-aib -T $T", "-ai -T $T --no-W",
+        ].map { "\($0)" }, ["src/ dst/", "src/ host:dst/", "host:src/ dst/"],
+        prepare:
+            "mkdir -p src/d dst; echo longer >src/a; echo 2 >src/d/b; chmod 4711 src/a; chown 3:4 src/d/b; ln src/a src/h; echo 1 >dst/a"
+    ).map {
+        var line = $0
+        line.script =
+            "T=$(mktemp -d /dev/shm/XXXXXX); chmod 755 $T; " + line.script.replacing("$T", with: "\"$T\"")
+            + "; r=$?; rm -r $T; exit $r"
+        return line
+    }
+
     private static let limits = rows(
         ["-ai --delete --max-delete=1", "-ai --delete-before --max-delete=0"],
-        ["src/ dst/", "src/ host:dst/", "src/ rsync://localhost/dst/", "rsync://localhost/src/ dst/"],
+        ["src/ dst/", "src/ host:dst/", "rsync://localhost/src/ dst/"],
         prepare: "mkdir -p src dst/x; touch src/a dst/x/1 dst/x/2")
 }

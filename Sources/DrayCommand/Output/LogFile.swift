@@ -39,12 +39,15 @@ final class LogFile: Sendable {
     // An object that could not be made is also deinitialised: errno stays what it was.
     deinit { if descriptor >= 0 { close(descriptor) } }
 
-    /// Writes one line per line of `text`, dated; empty ones are left out.
-    func write(_ text: Bytes, isWarning: Bool = false) {
-        for line in text.split(separator: 0x0a) {
+    /// Writes lines, dated; empty ones are left out.
+    ///
+    /// - Parameter isOneLine: line ends inside belong to a name and are escaped.
+    func write(_ text: Bytes, isWarning: Bool = false, isOneLine: Bool = true) {
+        let whole = text.last == 0x0a ? text.dropLast() : text[...]
+        for line in isOneLine ? [whole] : text.split(separator: 0x0a) where !line.isEmpty {
             if descriptor < 0 {
                 let priority = Self.facility | (isWarning ? LOG_WARNING : LOG_INFO)
-                (OutputEscaping.escape(Bytes(line), .log) + [0]).withUnsafeBytes { raw in
+                (OutputEscaping.escape(Bytes(line), .log, isLine: false) + [0]).withUnsafeBytes { raw in
                     // Safe: ends with NUL, and syslog keeps no pointer to it.
                     let pointer = raw.baseAddress!.assumingMemoryBound(to: CChar.self)
                     withVaList([pointer]) { vsyslog(priority, "%s", $0) }
@@ -52,7 +55,7 @@ final class LogFile: Sendable {
                 continue
             }
             var record = Bytes(text: "\(ListLine.timeText(Int64(time(nil)))) [\(getpid())] ")
-            record += OutputEscaping.escape(Bytes(line), .log)
+            record += OutputEscaping.escape(Bytes(line), .log, isLine: false)
             record.append(0x0a)
             writeAll(descriptor, record)
         }

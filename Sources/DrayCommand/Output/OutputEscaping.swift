@@ -28,9 +28,10 @@ enum OutputEscaping {
         return .ascii
     }
 
-    static func escape(_ text: Bytes, _ charset: Charset) -> Bytes {
+    /// - Parameter isLine: a line end, as the last byte, stays what it is.
+    static func escape(_ text: Bytes, _ charset: Charset, isLine: Bool = true) -> Bytes {
         var end = text.count
-        while end > 0, text[end - 1] == 0x0a || text[end - 1] == 0x0d { end -= 1 }
+        if isLine && (text.last == 0x0a || text.last == 0x0d) { end -= 1 }
         var result: Bytes = []
         result.reserveCapacity(text.count)
         var index = 0

@@ -73,7 +73,7 @@ struct ProgressJSON: Sendable {
     /// every name has one form and every form one name.
     static func escaped(_ name: Bytes) -> Bytes {
         var result: Bytes = []
-        for byte in OutputEscaping.escape(name, .utf8) {
+        for byte in OutputEscaping.escape(name, .utf8, isLine: false) {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"): result += [UInt8(ascii: "\\"), byte]
             case 0..<0x20:

@@ -265,7 +265,7 @@ public final class TerminalSink: TransferEventSink {
 
     /// - Parameter isOneLine: line ends inside belong to a name and are escaped.
     private func info(_ text: Bytes, _ state: inout State, logging: Bool = true, isOneLine: Bool = false) {
-        if logging { log?.write(text) }
+        if logging { log?.write(text, isOneLine: isOneLine) }
         if options.quiet && !options.amServer { return }
         closeLine(&state)
         if state.listLineIsBare { output([0x0a], &state) }

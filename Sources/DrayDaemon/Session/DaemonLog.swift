@@ -132,8 +132,7 @@ public final class DaemonLog: Sendable {
             text.withCString { pointer in withVaList([pointer]) { vsyslog(priority, "%s", $0) } }
             return
         }
-        var line = timeStamp() + Bytes(text: " [\(getpid())] ") + escaped(text)
-        if line.last != UInt8(ascii: "\n") { line.append(UInt8(ascii: "\n")) }
+        let line = timeStamp() + Bytes(text: " [\(getpid())] ") + escaped(text + [0x0a])
         var offset = 0
         while offset < line.count {
             let count = line[offset...].withUnsafeBytes { Glibc.write(state.descriptor, $0.baseAddress, $0.count) }

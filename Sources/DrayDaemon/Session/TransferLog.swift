@@ -45,7 +45,9 @@ final class TransferLog: TransferEventSink {
     }
 
     private func lines(_ text: Bytes, _ level: DaemonLog.Level) {
-        for line in text.split(separator: 0x0a) { log.line(Bytes(line), level: level) }
+        // Line ends inside belong to names: they must not make lines of their own.
+        let line = text.last == 0x0a ? text.dropLast() : text[...]
+        if !line.isEmpty { log.line(Bytes(line), level: level) }
     }
 
     /// The closing line; on failure only a sender writes it.

@@ -23,12 +23,16 @@ extension Destination {
     }
 
     /// Tells that a finished file did not get its final name.
-    func reportRename(_ list: FileSegment, _ entry: FileEntry, _ temporary: UnsafePointer<CChar>?, _ code: Int32) {
+    func reportRename(
+        _ list: FileSegment, _ entry: FileEntry, _ temporary: UnsafePointer<CChar>?, _ code: Int32,
+        verb: StaticString = "rename "
+    ) {
         let name = temporary.map { Bytes(cString: $0) } ?? []
+        let directory = options.tempDirectory ?? list.path(entry).splitLastComponent.directory
         session.reporter.systemError(
             .receiver,
-            Bytes("rename ") + fullName(list.path(entry).splitLastComponent.directory.appendingComponent(name))
-                + Bytes(" -> \"") + list.path(entry) + Bytes("\""), code)
+            Bytes(verb) + fullName(directory.appendingComponent(name)) + Bytes(" -> \"") + list.path(entry)
+                + Bytes("\""), code)
     }
 
     // MARK: - Extended attributes

@@ -159,19 +159,6 @@ extension Receiver {
         return try conclude(outcome, &target, ndx, list, entry, parent, mode, existing, exists, isRedo, partialHold)
     }
 
-    /// The directory of a file cannot be opened: one that is not there is only noticed when the file is to be made.
-    private func reportParent(_ list: FileSegment, _ entry: FileEntry, _ code: Int32) {
-        var what = Bytes("recv_files: open of parent of ") + destination.display(list, entry)
-        if code == ENOENT && options.updatesInPlace {
-            what = Bytes("open ") + destination.display(list, entry)
-        } else if code == ENOENT && options.tempDirectory == nil {
-            let (directory, base) = list.path(entry).splitLastComponent
-            let stem = base.withUnsafeBytes { TemporaryName.stem($0, hidden: true) }
-            what = Bytes("mkstemp ") + destination.fullName(directory.appendingComponent(stem + Bytes("XXXXXX")))
-        }
-        session.reporter.systemError(.receiver, what + Bytes(" failed"), code)
-    }
-
     /// What the generator has used, where records of old protocols do not tell.
     private var guessedBasis: UInt8 {
         if options.updatesInPlace && options.backup { return BasisType.backup }
@@ -416,9 +403,7 @@ extension Receiver {
             if place == .partial { return true }
             return finishRename(
                 FileSystem.rename(target.directory, otherName.cString(destination.ownName(list, entry)), parent, cName),
-                target,
-                list,
-                entry, parent)
+                target, list, entry, (parent, cName), mode, choice)
         }
         guard let temporary = target.temporary else { return false }
         if place == .partial, let directory = destination.partialDirectory {
@@ -432,10 +417,10 @@ extension Receiver {
                 return false
             }
             defer { held.close() }
-            let renamed = FileSystem.rename(
-                target.directory, temporary, held.descriptor, otherName.cString(spot.name))
-            if renamed != 0 { dropTarget(&target) }
-            return renamed == 0
+            let kept = otherName.cString(spot.name)
+            return finishRename(
+                FileSystem.rename(target.directory, temporary, held.descriptor, kept), target, list, entry,
+                (held.descriptor, kept), mode, choice)
         }
         if options.debug[.recv] >= 1 {
             let path = list.path(entry)
@@ -445,7 +430,8 @@ extension Receiver {
                 Bytes("renaming ") + path.splitLastComponent.directory.appendingComponent(shown) + Bytes(" to ") + path)
         }
         return finishRename(
-            FileSystem.rename(target.directory, temporary, parent, cName), target, list, entry, parent)
+            FileSystem.rename(target.directory, temporary, parent, cName), target, list, entry, (parent, cName), mode,
+            choice)
     }
 
     /// The file that is being replaced, whose long attribute values serve where they are the same; −1 if there is none.
@@ -463,46 +449,18 @@ extension Receiver {
     }
 
     private func finishRename(
-        _ code: Int32, _ target: Target, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32
+        _ code: Int32, _ target: Target, _ list: FileSegment, _ entry: FileEntry,
+        _ place: (directory: Int32, name: UnsafePointer<CChar>), _ mode: UInt32, _ choice: Destination.AttributeChoice
     ) -> Bool {
         if code == 0 { return true }
         var result = code
         if code == EXDEV, let temporary = target.temporary {
-            result = copyAcross(target.directory, temporary, list, entry, parent)
+            result = copyAcross(target.directory, temporary, list, entry, place, mode, choice)
             if result == 0 { return true }
         }
-        destination.reportRename(list, entry, target.temporary, result)
+        destination.reportRename(list, entry, target.temporary, result, verb: code == EXDEV ? "copy " : "rename ")
         if let temporary = target.temporary { _ = FileSystem.unlink(target.directory, temporary) }
         return false
-    }
-
-    /// `--temp-dir` on another file system: copies next to the destination, then renames there.
-    private func copyAcross(
-        _ directory: Int32, _ old: UnsafePointer<CChar>, _ list: FileSegment, _ entry: FileEntry, _ parent: Int32
-    ) -> Int32 {
-        let source = FileSystem.open(directory, old, O_RDONLY | O_NOFOLLOW)
-        if source < 0 { return -source }
-        defer { _ = FileSystem.close(source) }
-        var status = FileStatus()
-        _ = FileSystem.status(descriptor: source, &status)
-        let temporary = copyName
-        let copy = temporaryNames.create(
-            parent, base: list.name(entry), hidden: true, mode: 0o600, into: temporary)
-        if copy < 0 { return -copy }
-        var code = FileCopy.contents(source, copy)
-        if code == 0 {
-            var now = FileStatus()
-            _ = FileSystem.status(descriptor: copy, &now)
-            destination.setAttributes(
-                directory: parent, name: name.cString(list.name(entry)), descriptor: copy, list: list, entry: entry,
-                mode: status.mode, status: &now, choice: .exactTime,
-                basis: AttributeTarget(descriptor: source), role: .receiver)
-        }
-        _ = FileSystem.close(copy)
-        if code == 0 { code = FileSystem.rename(parent, temporary, parent, destination.name(list, entry, name)) }
-        if code != 0 { _ = FileSystem.unlink(parent, temporary) }
-        _ = FileSystem.unlink(directory, old)
-        return code
     }
 
     /// The run is ending in the middle of a file: keeps what the options ask to keep.
