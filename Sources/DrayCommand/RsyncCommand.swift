@@ -97,16 +97,12 @@ struct RsyncCommand {
             if !writeAll(STDERR_FILENO, OutputEscaping.escape(line, .ascii) + [0x0a]) { return .messages }
         }
         if failure.quiet { return failure.code }
-        let code = failure.code.rawValue
-        func tell(_ level: Int, _ text: String) {
-            if exitDebug >= level { _ = writeAll(STDOUT_FILENO, Bytes(text: "[\(role.rawValue)] \(text)\n")) }
+        func tell(_ lines: [String]) {
+            for line in lines { _ = writeAll(STDOUT_FILENO, Bytes(text: line + "\n")) }
         }
-        let place = "_exit_cleanup(code=\(code), file=RsyncCommand.swift, line=\(#line)): "
-        tell(2, place + "entered")
-        defer {
-            tell(1, place + "about to call exit(\(code))")
-            if !ExitTrace.silent.contains(failure.code) { tell(3, "sending MSG_ERROR_EXIT with exit_code \(code)") }
-        }
+        let exit = ExitLines(role, failure.code)
+        tell(exit.entered(exitDebug))
+        defer { tell(exit.leaving(exitDebug, failure.code, announces: true)) }
         let closing = Reporter.errorLine(failure.code, role: role)
         onLastError(closing)
         return writeAll(STDERR_FILENO, closing + [0x0a]) ? failure.code : .messages
@@ -170,14 +166,14 @@ struct RsyncCommand {
     ) {
         if sink.exit.isTold { return }
         let options = command.options
-        func tell(_ text: String) { sink.handle(.message(.info, Bytes(text: text + "\n"))) }
         let role: RoleName = options.amSender ? .sender : sink.hasEntries ? .generator : .unsplitReceiver
         // What only some files suffered from is found out on the way out.
         let isLate = code == .partial || code == .vanished || code == .deleteLimit
-        let given = isLate && (options.amSender || sink.hasEntries) ? sink.exit.given.rawValue : code.rawValue
-        let place = "[\(role.rawValue)] _exit_cleanup(code=\(given), file=RsyncCommand.swift, line=\(line)): "
-        if options.debug[.exit] >= 2 { tell(place + "entered") }
-        tell(place + "about to call exit(\(code.rawValue))")
+        let given = isLate && (options.amSender || sink.hasEntries) ? sink.exit.given : code
+        let (exit, level) = (ExitLines(role, given, line: line), options.debug[.exit])
+        for line in exit.entered(level) + exit.leaving(level, code, announces: false) {
+            sink.handle(.message(.info, Bytes(text: line + "\n")))
+        }
     }
 
     /// `--iconv` of a client; nil without.
@@ -271,16 +267,11 @@ struct RsyncCommand {
         } catch {
             // The other half ends, and this one loses its connection.
             let closed = Bytes("rsync: connection unexpectedly closed (0 bytes received so far) [sender]")
-            var lines = error.lines
-            let (code, level) = (error.code, command.options.debug[.exit])
-            let place = "_exit_cleanup(code=\(code.rawValue), file=RsyncCommand.swift, line=\(#line)): "
-            func tell(_ wanted: Int, _ text: String) {
-                if level >= wanted { lines.append(Bytes(text: "[Receiver] " + text)) }
-            }
-            tell(2, place + "entered")
-            lines.append(Reporter.errorLine(code, role: .unsplitReceiver))
-            tell(1, place + "about to call exit(\(code.rawValue))")
-            tell(3, "sending MSG_ERROR_EXIT with exit_code \(code.rawValue)")
+            let level = command.options.debug[.exit]
+            let exit = ExitLines(.unsplitReceiver, error.code)
+            var lines = error.lines + exit.entered(level).map { Bytes(text: $0) }
+            lines.append(Reporter.errorLine(error.code, role: .unsplitReceiver))
+            lines += exit.leaving(level, error.code, announces: true).map { Bytes(text: $0) }
             throw TransferFailure(.protocolStream, lines: lines + [closed])
         }
         guard case .run(let parsed) = result else { return (command.options, ClientOptions()) }

@@ -99,7 +99,9 @@ public struct TreeSnapshot: Sendable {
 
     /// Mixes 8 bytes at a time: debug builds read megabytes here.
     private static func contentDigest(_ cPath: [CChar]) -> UInt64 {
-        let descriptor = open(cPath, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+        // Looking must not change access times, which are compared too; only owners may ask for that.
+        var descriptor = open(cPath, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | dray_o_noatime())
+        if descriptor < 0 && errno == EPERM { descriptor = open(cPath, O_RDONLY | O_NOFOLLOW | O_NONBLOCK) }
         guard descriptor >= 0 else { return UInt64.max }
         defer { close(descriptor) }
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)

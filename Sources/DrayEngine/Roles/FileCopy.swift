@@ -22,14 +22,20 @@ enum FileCopy {
     }
 
     private static func byHand(_ source: Int32, _ copy: Int32) -> Int32 {
+        pieces(of: source) { FileSystem.writeAll(copy, $0) }
+    }
+
+    /// Hands all bytes of `source` from its position on to `body`, until that returns another code than 0; 0 or errno.
+    static func pieces<E: Error>(
+        of source: Int32, _ body: (UnsafeRawBufferPointer) throws(E) -> Int32
+    ) throws(E) -> Int32 {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
         defer { buffer.deallocate() }
         while true {
             let count = FileSystem.read(source, buffer)
             if count == 0 { return 0 }
             if count < 0 { return Int32(-count) }
-            let code = FileSystem.writeAll(
-                copy, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+            let code = try body(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
             if code != 0 { return code }
         }
     }

@@ -85,17 +85,13 @@ extension Receiver {
                 return true
             }
         }
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
-        defer { buffer.deallocate() }
-        while true {
-            let count = pread(source, buffer.baseAddress, buffer.count, off_t(output.offset))
-            if count < 0 && errno == EINTR { continue }
-            if count == 0 { return true }
-            if count < 0 { return false }
-            statistics.literalData += Int64(count)
-            let code = output.write(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+        // The descriptor is a copy of the sender's, which reads nothing of a file that it has handed over.
+        return try FileCopy.pieces(of: source) { (bytes) throws(TransferFailure) in
+            statistics.literalData += Int64(bytes.count)
+            let code = output.write(bytes)
             if code != 0 { throw writeFailure(list, entry, code) }
             progress.advance(output.offset)
-        }
+            return 0
+        } == 0
     }
 }

@@ -135,8 +135,7 @@ final class OutputFile {
     private func putSparse(_ bytes: UnsafeRawBufferPointer, start: Int64) -> Int32 {
         var position = 0
         while position < bytes.count {
-            var zeroEnd = position
-            while zeroEnd < bytes.count && bytes[zeroEnd] == 0 { zeroEnd += 1 }
+            let zeroEnd = ZeroRuns.end(bytes, from: position)
             let isEdge = position == 0 || zeroEnd == bytes.count
             if zeroEnd > position && (isEdge || zeroEnd - position >= Self.sparseRun) {
                 let code = hole(at: start + Int64(position), count: zeroEnd - position)
@@ -145,17 +144,10 @@ final class OutputFile {
                 continue
             }
             // Data up to the next long run of zeros or the end.
-            var end = max(zeroEnd, position + 1)
-            var run = 0
-            while end < bytes.count {
-                run = bytes[end] == 0 ? run + 1 : 0
-                end += 1
-                if run >= Self.sparseRun {
-                    end -= run
-                    break
-                }
-            }
-            if end == bytes.count && run > 0 && run < bytes.count - position { end -= run }
+            let data = max(zeroEnd, position + 1)
+            let end =
+                ZeroRuns.first(bytes, from: data, length: Self.sparseRun)
+                ?? bytes.count - ZeroRuns.atEnd(bytes, notBefore: data)
             let code = FileSystem.writeAll(descriptor, UnsafeRawBufferPointer(rebasing: bytes[position..<end]))
             if code != 0 { return code }
             position = end
