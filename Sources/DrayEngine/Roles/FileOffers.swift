@@ -21,8 +21,13 @@ final class FileOffers: Sendable {
     }
 
     private let state = Monitor(State())
-    /// Descriptors that may wait at a time: the sender may be far ahead, the data is no brake.
-    private static let capacity = 16
+    /// Descriptors that may wait at a time, 16…512: the sender may be hundreds of empty streams ahead, and what finds
+    /// no room is sent as data. A quarter of what the process may open leaves room for everything else.
+    private let capacity: Int = {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 16 }
+        return Int(min(max(limit.rlim_cur / 4, 16), 512))
+    }()
     /// Clones that may fail in a row before it is given up.
     private static let patience = 4
     /// Smaller files are not worth it: they are copied in one piece.
@@ -43,7 +48,7 @@ final class FileOffers: Sendable {
     /// Hands over the open file of entry `ndx`; false if its data must be sent.
     func offer(_ ndx: Int32, _ descriptor: Int32) -> Bool {
         state.withLock { state in
-            guard state.isOn, state.open.count < Self.capacity, state.open[ndx] == nil else { return false }
+            guard state.isOn, state.open.count < capacity, state.open[ndx] == nil else { return false }
             let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
             if copy >= 0 { state.open[ndx] = copy }
             return copy >= 0
