@@ -42,12 +42,10 @@ public final class Monitor<State>: @unchecked Sendable {
 
     /// Runs `body` with exclusive access and wakes every waiter.
     public func notifying<R, E: Error>(_ body: (inout State) throws(E) -> R) throws(E) -> R {
-        pthread_mutex_lock(mutex)
-        defer {
-            pthread_cond_broadcast(condition)
-            pthread_mutex_unlock(mutex)
-        }
-        return try body(&state)
+        // Woken threads find the lock free: woken under it they would only wait again, for it. The caller's reference
+        // keeps the condition alive until it is done.
+        defer { pthread_cond_broadcast(condition) }
+        return try withLock(body)
     }
 
     /// Sleeps until `body` returns a value, which it gives back.

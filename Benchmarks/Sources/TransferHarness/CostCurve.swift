@@ -44,9 +44,12 @@ struct CostCurves {
 
     private var destination: String { "\(work)/destination" }
 
-    private func emptyDestination() throws {
-        try run(["rm", "-rf", destination])
-        try FileManager.default.createDirectory(atPath: destination, withIntermediateDirectories: true)
+    private func emptyDestination() throws { try Self.empty(destination) }
+
+    /// Leaves an empty directory at `path`.
+    static func empty(_ path: String) throws {
+        try run(["rm", "-rf", path])
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
 
     private func point(
@@ -131,7 +134,7 @@ struct CostCurves {
     }
 
     /// Reads a file and hashes it, on one thread.
-    private static func hash(_ path: String) {
+    static func hash(_ path: String) {
         let descriptor = open(path, O_RDONLY)
         defer { close(descriptor) }
         let hasher = StrongHasher(.xxh128)

@@ -45,6 +45,25 @@ final class Relay: Sendable {
         }
     }
 
+    /// Two ends of one TCP connection of this machine.
+    static func connectedPair() throws -> (Int32, Int32) {
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(listener) }
+        var address = Self.address(0)
+        guard withAddress(&address, { bind(listener, $0, $1) }) == 0, Glibc.listen(listener, 1) == 0 else {
+            throw HarnessError("cannot listen")
+        }
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        _ = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(listener, $0, &length) }
+        }
+        let near = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard withAddress(&address, { connect(near, $0, $1) }) == 0 else { throw HarnessError("cannot connect") }
+        let far = Glibc.accept(listener, nil, nil)
+        guard far >= 0 else { throw HarnessError("cannot accept") }
+        return (near, far)
+    }
+
     private func accept() {
         while true {
             let near = Glibc.accept(listener, nil, nil)

@@ -7,7 +7,7 @@ import Foundation
 @main struct TransferHarness: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Compares transfers of Dray with those of the real rsync.",
-        subcommands: [Compare.self, Curves.self], defaultSubcommand: Compare.self)
+        subcommands: [Compare.self, Curves.self, Limits.self], defaultSubcommand: Compare.self)
 }
 
 struct CommonOptions: ParsableArguments {
@@ -59,6 +59,7 @@ struct Compare: ParsableCommand {
     @Option(help: "Only scenarios whose name contains one of these texts, separated by commas.") var only: String?
     @Option(help: "Earlier results to compare with; ratios that are 15 % worse make the exit code 1.")
     var baseline: String?
+    @Flag(help: "Keep what transfers.json already has of other scenarios of the same data.") var add = false
     @Flag(help: "Skip the extra run of each side that counts system calls.") var noSystemCalls = false
 
     func run() throws {
@@ -69,14 +70,18 @@ struct Compare: ParsableCommand {
             sizes: Sizes(megabytes: megabytes, deltaMegabytes: deltaMegabytes, files: files, emptyFiles: emptyFiles),
             data: data, peers: peers, only: only)
         var report = common.newReport()
+        let file = "\(common.output)/transfers.json"
+        if add, let earlier = try? Report.load(file), earlier.data == report.data { report.results = earlier.results }
         print(Report.header)
         try list.forEach { scenario in
             let result = try meter.compare(scenario)
             print(Report.row(result))
             fflush(nil)
+            report.results.removeAll { $0.scenario == result.scenario }
             report.results.append(result)
+            // After each row: a run that is broken off keeps what it has found.
+            try report.save(file)
         }
-        try report.save("\(common.output)/transfers.json")
         let bars = report.results.map { (name: $0.scenario, value: $0.speed) }
         try Plot.bars("Speed against rsync \(report.rival.dropFirst(6)) (more is better)", bars)
             .write(toFile: "\(common.output)/transfers.svg", atomically: false, encoding: .utf8)
@@ -113,6 +118,8 @@ struct Curves: ParsableCommand {
             ("length", curves.lengthOfFile), ("changed", curves.changedPart), ("latency", curves.distance),
         ]
         var all: [Curve] = []
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
         for (name, make) in makers where only?.split(separator: ",").contains(Substring(name)) ?? true {
             let curve = try make()
             all.append(curve)
@@ -136,10 +143,8 @@ struct Curves: ParsableCommand {
                 try curve.plot("\(kind): \(curve.x)", unit, value)
                     .write(toFile: "\(common.output)/\(name)-\(kind).svg", atomically: false, encoding: .utf8)
             }
+            try encoder.encode(all).write(to: URL(fileURLWithPath: "\(common.output)/curves.json"))
         }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        try encoder.encode(all).write(to: URL(fileURLWithPath: "\(common.output)/curves.json"))
         try FileManager.default.removeItem(atPath: common.work)
     }
 }
