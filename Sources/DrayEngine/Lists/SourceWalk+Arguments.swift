@@ -214,7 +214,9 @@ extension SourceWalk {
         var status = FileStatus()
         let whole = Bytes(components.joined(separator: [slash]))
         let full = parent.appendingComponent(whole)
-        var code = argumentStatus(root, whole, endsInSlash: item.endsInSlash, &status)
+        var code =
+            isNamedByList ? linkRefusal(root, item.endsInSlash ? whole : whole.splitLastComponent.directory) : 0
+        if code == 0 { code = argumentStatus(root, whole, endsInSlash: item.endsInSlash, &status) }
         if code == 0 && filters.hides(directory.appendingComponent(full), isDirectory: status.isDirectory) {
             code = ENOENT
         }
@@ -236,6 +238,23 @@ extension SourceWalk {
             item = step.item
         }
         lastRelative = item
+    }
+
+    /// Whether a name of a list leads through a symlink of an untrusted user; 0 or an errno value.
+    private func linkRefusal(_ root: Int32, _ directory: Bytes) -> Int32 {
+        let followsAny = options.insecureLinks || options.copyLinks || options.copyDirlinks || options.copyUnsafeLinks
+        if followsAny || directory.isEmpty || session.environment.sanitizesPaths || options.amDaemon { return 0 }
+        if directory == trustedDirectory { return 0 }
+        let opened = OperatorFile.open(
+            directory, flags: O_RDONLY | O_DIRECTORY | O_NONBLOCK, anchor: roots[Int(root)].descriptor)
+        if opened >= 0 {
+            _ = FileSystem.close(opened)
+            trustedDirectory = directory
+        } else if opened == -ELOOP {
+            session.reporter.warning(Bytes(untrustedLinkText))
+            return ELOOP
+        }
+        return 0
     }
 
     /// Looks at a path argument below its root; −1 … an errno value.
@@ -369,6 +388,12 @@ extension SourceWalk {
             ? -anchor
             : itemStatus(anchor, name, endsInSlash: item.endsInSlash, &status)
         if code != 0 { return reportUnreadable(full, parentID, code, followed: false) }
+        // In a list of its own directory an item is judged by the rules of the directories above it.
+        if session.incremental && item.next > 0 {
+            let display = roots[Int(item.root)].display
+            try filters.changeToParents(of: full, root: display)
+            if filters.excludes(full, isDirectory: status.isDirectory, root: display) { return }
+        }
         guard isUsable(anchor, name, path: full, parentID, &status) else { return }
         rootDevice = status.device
         let walks = options.recursive || (options.dirs && item.endsInSlash)

@@ -50,6 +50,10 @@ final class SourceWalk {
     /// Arguments of `--relative` on their way down, by the directory whose list brings their next component.
     var relativeItems: [Int32: [RelativeItem]] = [:]
     var sentImpliedRoot = false
+    /// Names come from `--files-from`: others than the operator may have written the list.
+    var isNamedByList = false
+    /// The directory of the last such name that was found to be reached by trustworthy links only.
+    var trustedDirectory: Bytes?
     /// Rules of the directory whose contents came first are loaded (incremental).
     var hasTopRules = false
     /// Contents of an argument's directory are being sent, rather than arguments.
@@ -111,6 +115,7 @@ final class SourceWalk {
     func sendFirstList(_ names: NameSource, base: Bytes) throws(TransferFailure) {
         let base = Self.withoutDots(base)
         try sendFirstList { (segment) throws(TransferFailure) in
+            self.isNamedByList = true
             while let name = try names.next() {
                 let path = PathSanitizing.argument(name, keepsDots: self.options.relative)
                 if self.options.relative {

@@ -193,9 +193,17 @@ extension Generator {
             {
                 session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
                 let isLimitReached = isLimited && options.maxDelete.map { deletionCount >= max(0, $0) } ?? false
-                // Compatibility: of a directory inside, rsync says so twice.
+                // Compatibility: of a directory inside, rsync tries to remove it all the same, and says so again.
                 if isNested && !isLimitReached {
-                    session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
+                    let code =
+                        options.dryRun
+                        ? ENOTEMPTY : itemName.withCString { FileSystem.unlink(parent, $0, isDirectory: true) }
+                    if code == ENOTEMPTY || code == EEXIST {
+                        session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
+                    } else if code != 0 && code != ENOENT {
+                        session.reporter.systemError(
+                            .generator, Bytes("delete_file: rmdir(") + path + Bytes(") failed"), code)
+                    }
                 }
                 // Compatibility: below the directory that was to go, each one that stays counts as skipped too.
                 if isNested, isLimited, let limit = options.maxDelete, deletionCount >= max(0, limit) {

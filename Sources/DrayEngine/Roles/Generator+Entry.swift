@@ -83,7 +83,7 @@ extension Generator {
             if options.info[.skip] >= 1 {
                 let kind = type == FileType.directory ? "directory" : "file"
                 session.reporter.info(
-                    Bytes(text: "not creating new \(kind) \"") + list.path(entry.pointee) + Bytes("\""))
+                    Bytes(text: "not creating new \(kind) \"") + destination.ownPath(list, entry.pointee) + Bytes("\""))
             }
             if type == FileType.directory { skip(list, entry, silently: true) }
             return
@@ -91,7 +91,7 @@ extension Generator {
         if options.ignoreExisting && exists && !(status.isDirectory && type == FileType.directory) && !isRootDot {
             if options.info[.skip] >= 1 {
                 let detail = options.info[.skip] > 1 ? howItExists(list, entry.pointee, parent, status) : ""
-                session.reporter.info(list.path(entry.pointee) + Bytes(text: " exists" + detail))
+                session.reporter.info(destination.ownPath(list, entry.pointee) + Bytes(text: " exists" + detail))
             }
             if type == FileType.directory { try deleteDuring(list, entry.pointee) }
             return try skipHardLink(ndx, list, entry.pointee)
@@ -257,7 +257,7 @@ extension Generator {
             record.flags.insert(.xnameFollows)
             record.xname = xname
         }
-        if options.info[.name] >= 2 { sayUpToDate(ndx, record.flags) }
+        if options.info[.name] >= 2 && sayUpToDate(ndx, record.flags) { return }
         if flags.isSignificant || options.info[.name] >= 2 || options.itemize > 1 || xname?.isEmpty == false {
             record.flags.remove([.missingData, .deleted, .matched])
             try record.write(ndx, to: writer)
@@ -265,21 +265,25 @@ extension Generator {
         }
     }
 
-    /// Names an item without new content where the format does not tell what about it has changed.
-    private func sayUpToDate(_ ndx: Int32, _ flags: ItemFlags) {
-        guard options.itemize == 0, let (list, entry) = lists.entry(ndx) else { return }
+    /// Names an item without new content where the format does not tell what about it has changed; true if the sender
+    /// need not hear of it.
+    private func sayUpToDate(_ ndx: Int32, _ flags: ItemFlags) -> Bool {
+        guard options.itemize == 0, let (list, entry) = lists.entry(ndx) else { return false }
         let isDirectory = list.isDirectory(entry.pointee)
-        var line = list.path(entry.pointee)
+        var line = destination.ownPath(list, entry.pointee)
         if flags.contains(.localChange) {
             // Taken over from another directory as it is.
-            if flags.isSignificant || flags.isDisjoint(with: [.xnameFollows, .matched]) { return }
+            if flags.isSignificant || flags.isDisjoint(with: [.xnameFollows, .matched]) { return false }
             if isDirectory { line.append(UInt8(ascii: "/")) }
             line += Bytes(" is uptodate")
         } else {
-            if isDirectory || flags.contains(.transfer) { return }
+            if isDirectory || flags.contains(.transfer) { return false }
             if !flags.isSignificant { line += Bytes(" is uptodate") }
         }
         session.reporter.message(.notice, line)
+        // Compatibility: only a file that was copied whole is reported although nothing about it is new.
+        let isCopiedFile = list.mode(entry.pointee) & FileType.mask == FileType.regular && !flags.contains(.xnameFollows)
+        return flags.contains(.localChange) && !isCopiedFile
     }
 
     /// Records of older protocols carry no flags: the receiving side itself tells what it did.
@@ -292,7 +296,7 @@ extension Generator {
         if options.logsItems && (!options.amServer || options.amDaemon) {
             session.reporter.event(.item(item, before: false))
         }
-        guard options.amServer, options.info[.name] >= 1, isNamed(item, entry.pointee) else { return }
+        guard options.amServer, options.info[.name] >= 1, isNamed(item, list, entry.pointee) else { return }
         var line = item.name
         if item.isDirectory { line.append(UInt8(ascii: "/")) }
         if !xname.isEmpty {
@@ -304,12 +308,15 @@ extension Generator {
     }
 
     /// Whether a verbose server of an old protocol names what it did: items that it made, directories that it changed.
-    private func isNamed(_ item: ItemReport, _ entry: FileEntry) -> Bool {
-        if item.isDirectory {
-            // A directory made this second has its time already.
-            return !item.flags.contains(.isNew) || entry.mtime != Int64(time(nil))
-        }
-        return item.flags.contains(.localChange) || options.outputFormat == nil
+    private func isNamed(_ item: ItemReport, _ list: FileSegment, _ entry: FileEntry) -> Bool {
+        guard item.isDirectory else { return item.flags.contains(.localChange) || options.outputFormat == nil }
+        // Attributes that a directory has when it is made need no change; its time is that of this second.
+        guard item.flags.contains(.isNew) else { return true }
+        let wanted = list.attributes(entry)
+        return options.times && !options.omitDirTimes && entry.mtime != Int64(time(nil))
+            || options.perms && wanted.mode & (FileSystem.creationMask | 0o7000) != 0
+            || options.owner && destination.actsLikeRoot && wanted.uid != geteuid()
+            || options.group && !wanted.skipGroup && wanted.gid != getegid()
     }
 
     // MARK: - Directories

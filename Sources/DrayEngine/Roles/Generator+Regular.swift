@@ -24,7 +24,8 @@ extension Generator {
         if options.update && exists && status.isRegular
             && entry.pointee.mtime &- status.mtime < Int64(options.modifyWindow)
         {
-            return try skipSize(list, entry.pointee, " is newer", ndx)
+            let name = options.info[.skip] >= 1 ? destination.ownPath(list, entry.pointee) : nil
+            return try skipSize(list, entry.pointee, " is newer", ndx, named: name)
         }
         if exists && status.isDevice && options.writeDevices {
             status.length = FileSystem.deviceLength(parent, destination.name(list, entry.pointee, name))
@@ -113,10 +114,10 @@ extension Generator {
         return .none
     }
 
-    private func skipSize(_ list: FileSegment, _ entry: FileEntry, _ what: StaticString, _ ndx: Int32)
-        throws(TransferFailure)
-    {
-        if options.info[.skip] >= 1 { session.reporter.info(list.path(entry) + Bytes(what)) }
+    private func skipSize(
+        _ list: FileSegment, _ entry: FileEntry, _ what: StaticString, _ ndx: Int32, named: Bytes? = nil
+    ) throws(TransferFailure) {
+        if options.info[.skip] >= 1 { session.reporter.info((named ?? list.path(entry)) + Bytes(what)) }
         try skipHardLink(ndx, list, entry)
     }
 
