@@ -257,7 +257,8 @@ extension Generator {
             record.flags.insert(.xnameFollows)
             record.xname = xname
         }
-        if options.info[.name] >= 2 { sayUpToDate(ndx, record.flags) }
+        // What has become a link is named with what it is a link of.
+        if options.info[.name] >= 2 && record.xname.isEmpty { sayUpToDate(ndx, record.flags) }
         if flags.isSignificant || options.info[.name] >= 2 || options.itemize > 1 || xname?.isEmpty == false {
             record.flags.remove([.missingData, .deleted, .matched])
             try record.write(ndx, to: writer)

@@ -30,7 +30,14 @@ extension Receiver {
         let tells = options.debug[.deltasum]
         if tells >= 2 && basisDescriptor >= 0 && basisLength > 0 { tellMapped(list, entry, record, basisLength) }
         var piece = 0
-        output.begin(descriptor, sparse: options.sparse, oldLength: inPlace ? preallocateOld : 0)
+        var oldLength = inPlace ? preallocateOld : 0
+        if inPlace && options.sparse && options.append == .off && head.count == 0 && !isDevice && oldLength > 0,
+            FileSystem.truncate(descriptor: descriptor, 0) == 0
+        {
+            // Nothing of it is used: holes cost nothing in an empty file.
+            oldLength = 0
+        }
+        output.begin(descriptor, sparse: options.sparse, oldLength: oldLength)
         basis.begin(basisDescriptor)
         if options.append != .off && !isRedo && head.count > 0 && inPlace {
             try takePrefix(head.basisLength, basisDescriptor, descriptor, list, entry)
