@@ -3,7 +3,7 @@
 
 extension DifferentialLine {
     static let spellings: [DifferentialLine] =
-        stops + emptyValues + words + texts + environments + links + backups + daemonPaths
+        stops + emptyValues + words + texts + environments + links + backups + distances + daemonPaths
 
     private static func rows(
         _ scripts: [String], _ start: Start = .outdated, prepare: String = "", except: [String] = []
@@ -100,6 +100,20 @@ extension DifferentialLine {
             "rsync --suffix= --backup-dir=./ -r src/ dst/", "rsync --suffix= --backup-dir=./. -r src/ dst/",
             "rsync --suffix= --backup-dir=dst -ri src/ dst/",
         ])
+        + [
+            DifferentialLine(
+                "rsync -r --backup-dir=../shut src/alpha dst/", .outdated, prepare: "mkdir -m 0 shut", order: .any,
+                unprivileged: true)
+        ]
+
+    /// Distances of names where the cheaper step does not begin at the smaller distance.
+    private static let distances =
+        rows(
+            ["rsync -ry --no-W --debug=FUZZY2 src/ dst/"], .nothing,
+            prepare: """
+                mkdir src dst; echo 1 >src/0z; echo 1 >src/9xb; echo 1 >src/9a0a_; echo 1 >src/ax9_1
+                for f in 'b~0' 0ba~9a 0xcx _yx _az1x; do echo 12 >dst/$f; done
+                """)
 
     private static let daemonPaths =
         rows(

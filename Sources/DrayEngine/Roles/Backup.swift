@@ -159,7 +159,7 @@ enum Backup {
         let shown = (options.backupDirectory ?? []).appendingComponent(path) + options.backupSuffix
         guard let place = location(destination, parent, path, name, code: &code) else {
             // Of links in the way `location` has told.
-            if code != ELOOP { tellFailure(destination, path, shown, role, code) }
+            if code != ELOOP { tellFailure(destination, path, shown, role, code, isOnTheWay: true) }
             return code
         }
         defer { place.close() }
@@ -195,17 +195,21 @@ enum Backup {
         return 0
     }
 
+    /// - Parameter isOnTheWay: the directory of the backup could not be entered.
     private static func tellFailure(
-        _ destination: Destination, _ path: Bytes, _ shown: Bytes, _ role: RoleName, _ code: Int32
+        _ destination: Destination, _ path: Bytes, _ shown: Bytes, _ role: RoleName, _ code: Int32,
+        isOnTheWay: Bool = false
     ) {
         let session = destination.session
-        if code == EACCES, let area = destination.options.backupDirectory, let slash = path.firstIndex(of: 0x2f) {
+        if isOnTheWay, code == EACCES, let area = destination.options.backupDirectory,
+            let slash = path.firstIndex(of: 0x2f)
+        {
             // rsync looks at the directories on the way first.
             let first = area.appendingComponent(Bytes(path[..<slash]))
             return session.reporter.systemError(role, Bytes("backup lstat ") + first + Bytes(" failed"), code)
         }
         // rsync has tried to copy last.
-        let call = code == ENAMETOOLONG || code == EACCES ? "unlink " : "open "
+        let call = code == ENAMETOOLONG || isOnTheWay && code == EACCES ? "unlink " : "open "
         session.reporter.systemError(role, Bytes(text: call) + session.fullName(shown), code)
         session.reporter.systemError(
             role,
