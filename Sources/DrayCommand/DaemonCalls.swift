@@ -122,13 +122,15 @@ enum DaemonCalls {
         _ command: ParsedCommand, _ remote: RemoteOperand, _ sink: TerminalSink
     ) throws(TransferFailure) -> (SocketChannel, ChildProcess?) {
         let client = command.client
-        if let program = environmentValue("RSYNC_CONNECT_PROG"), !program.isEmpty {
+        if let program = environmentValue("RSYNC_CONNECT_PROG") {
             if command.options.debug[.connect] >= 1 {
                 sink.handle(
                     .message(
                         .info,
                         Bytes("Using RSYNC_CONNECT_PROG instead of opening tcp connection to ") + remote.host
                             + Bytes(text: " port \(remote.port > 0 ? remote.port : RemoteOperand.daemonPort)\n")))
+            }
+            if command.options.debug[.cmd] >= 1 {
                 let line = Bytes("Running socket program: \"") + program + Bytes("\"\n")
                 sink.handle(.message(.info, line))
             }
@@ -141,7 +143,8 @@ enum DaemonCalls {
             host: remote.host, port: port, family: client.family.transport, bindAddress: client.address,
             timeoutSeconds: max(0, client.contimeout ?? 0),
             socketOptions: client.sockopts.map { SocketOptions($0) } ?? SocketOptions(), who: who(command),
-            proxy: environmentValue("RSYNC_PROXY"), report: { sink.handle(.message(.error, $0 + [0x0a])) })
+            proxy: environmentValue("RSYNC_PROXY").flatMap { $0.isEmpty ? nil : $0 },
+            report: { sink.handle(.message(.error, $0 + [0x0a])) })
         return (channel, nil)
     }
 

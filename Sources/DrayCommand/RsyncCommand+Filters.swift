@@ -65,8 +65,8 @@ extension RsyncCommand {
         case .filter(let rule): try list.addFilter(rule)
         case .exclude(let pattern): try list.addExclude(pattern)
         case .include(let pattern): try list.addInclude(pattern)
-        case .excludeFrom(let file): try list.addExcludeFrom(file)
-        case .includeFrom(let file): try list.addIncludeFrom(file)
+        case .excludeFrom(let file): if !file.isEmpty { try list.addExcludeFrom(file) }
+        case .includeFrom(let file): if !file.isEmpty { try list.addIncludeFrom(file) }
         case .perDirectory: try list.addFilterShortcut()
         case .cvsExclude: break
         case .tracing(let isOn): list.onTrace = isOn ? trace : nil

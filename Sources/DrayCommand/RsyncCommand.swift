@@ -84,17 +84,21 @@ struct RsyncCommand {
         } catch {
             if error.isPermanent { onPermanentFailure() }
             if role == .client { role = parser.role }
-            return printFailure(error, role: error.role ?? role, exitDebug: max(exitDebug, parser.exitDebug))
+            return printFailure(
+                error, role: error.role ?? role, exitDebug: max(exitDebug, parser.exitDebug),
+                charset: parser.printsEightBits ? .raw : .unknown)
         }
     }
 
     /// Prints why the run ends; the code is another one if that cannot be told.
     ///
     /// - Parameter exitDebug: level of `--debug=exit`, as far as it is known.
-    private func printFailure(_ failure: TransferFailure, role: RoleName, exitDebug: Int = 0) -> ExitCode {
-        // Nothing is known yet about the charset of the terminal.
+    private func printFailure(
+        _ failure: TransferFailure, role: RoleName, exitDebug: Int = 0, charset: OutputEscaping.Charset = .unknown
+    ) -> ExitCode {
+        // Nothing is known yet about the charset of the terminal, unless `-8` has been read.
         for line in failure.lines {
-            if !writeAll(STDERR_FILENO, OutputEscaping.escape(line, .ascii) + [0x0a]) { return .messages }
+            if !writeAll(STDERR_FILENO, OutputEscaping.escape(line, charset) + [0x0a]) { return .messages }
         }
         if failure.quiet { return failure.code }
         func tell(_ lines: [String]) {

@@ -29,7 +29,7 @@ extension FilterList {
             text, template: template, syntax: syntax, isWordSplit: isWordSplit, origin: origin)
         while let (rule, shown, isOverLong) = try parser.next() {
             if isOverLong {
-                onNotice?(Bytes("discarding over-long filter: ") + shown)
+                onNotice?(Bytes("discarding over-long filter: ") + (origin.file == nil ? rule.pattern : shown))
             } else {
                 try add(rule, shown: shown, origin: origin, to: place)
             }

@@ -59,6 +59,10 @@ extension FilterList {
     /// Excludes the relative partial directory, after protocol negotiation and before `-C`.
     public func addPartialDirectory(_ directory: Bytes) {
         if directory.isEmpty || directory.first == UInt8(ascii: "/") { return }
+        if directory.count >= Limits.maxPath {
+            onNotice?(Bytes("discarding over-long filter: ") + directory)
+            return
+        }
         let isPerishable = settings.side == .receiver || settings.protocolVersion >= 30
         var rule = FilterRule(flags: isPerishable ? [.directoryOnly, .perishable] : .directoryOnly, pattern: directory)
         if onTrace != nil { traceRule(FilterRule(flags: rule.flags, pattern: directory), [], .typed, .main) }

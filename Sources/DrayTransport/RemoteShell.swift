@@ -123,22 +123,21 @@ public enum RemoteShell {
     /// - Parameters:
     ///   - program: `%H` is the host in single quotes, `%%` a percent sign.
     ///   - shell: value of RSYNC_SHELL.
-    /// - Throws: exit 10 if the host is not safe to stand in a shell command; exit 14 if the shell does not start.
+    /// - Returns: a connection that is at its end if the shell does not start.
+    /// - Throws: exit 10 if the host is not safe to stand in a shell command.
     public static func connectProgram(
         _ program: Bytes, host: Bytes, shell: Bytes? = nil, who: RoleName = .client
-    ) throws(TransferFailure) -> (channel: SocketChannel, child: ChildProcess) {
+    ) throws(TransferFailure) -> (channel: SocketChannel, child: ChildProcess?) {
         let command = try expand(program, host: host)
         var descriptors: [Int32] = [-1, -1]
         // Compatibility: a TCP connection, so that the program finds a peer with an address.
         guard dray_tcp_pair(&descriptors) == 0 else { throw systemFailure("socketpair", errno, who) }
-        let words = [shell ?? Bytes("/bin/sh"), Bytes("-c"), command]
+        let words = [shell ?? Bytes("sh"), Bytes("-c"), command]
         let result = start(words, [], input: descriptors[1], output: descriptors[1])
         close(descriptors[1])
         switch result {
         case .success(let child): return (SocketChannel(descriptor: descriptors[0]), child)
-        case .failure(let failure):
-            close(descriptors[0])
-            throw execFailure(words, failure.code, who)
+        case .failure: return (SocketChannel(descriptor: descriptors[0]), nil)
         }
     }
 
@@ -186,13 +185,16 @@ public enum RemoteShell {
         return code == 0 ? .success(ChildProcess(identifier)) : .failure(StartFailure(code: code))
     }
 
+    /// Our environment with additions, without a display: a remote shell is not to ask for passwords there unless the
+    /// user has named a program for that.
     private static func mergedEnvironment(_ additions: [Bytes]) -> [Bytes] {
         func name(_ entry: Bytes) -> ArraySlice<UInt8> { entry.prefix { $0 != UInt8(ascii: "=") } }
         var merged = additions
         var next = environ
         while let entry = next.pointee {
             let bytes = Bytes(UnsafeRawBufferPointer(start: entry, count: strlen(entry)))
-            if !additions.contains(where: { name($0) == name(bytes) }) { merged.append(bytes) }
+            let isHidden = name(bytes).elementsEqual(Bytes("DISPLAY")) && getenv("SSH_ASKPASS") == nil
+            if !isHidden && !additions.contains(where: { name($0) == name(bytes) }) { merged.append(bytes) }
             next += 1
         }
         return merged

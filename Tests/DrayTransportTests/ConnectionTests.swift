@@ -206,7 +206,7 @@ import Testing
         try channel.write(Bytes("x"))
         channel.closeWriting()
         #expect(try channel.receiveAll() == Bytes("h\nx"))
-        #expect(child.wait() == .exited(0))
+        #expect(child?.wait() == .exited(0))
     }
 
     // MARK: - Rate

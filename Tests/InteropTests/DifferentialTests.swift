@@ -13,7 +13,7 @@ extension Interop {
                 given ?? ownTable ?? DifferentialLine.operands + DifferentialLine.output + DifferentialLine.disk
                 + DifferentialLine.filters + DifferentialLine.failures + DifferentialLine.optionEffects
                 + DifferentialLine.logs + DifferentialLine.start + DifferentialLine.wordings + DifferentialLine.rules
-                + DifferentialLine.ends + DifferentialLine.stand
+                + DifferentialLine.ends + DifferentialLine.stand + DifferentialLine.spellings
                 + (Interop.isFull ? DifferentialLine.paths : thirdOf(DifferentialLine.paths))
             guard let text = getenv("DRAY_LINES").map({ String(cString: $0) }) else { return all }
             return all.filter { $0.description.contains(text) }
@@ -35,10 +35,14 @@ extension Interop {
             lines.enumerated().filter { $0.offset % 3 == 0 }.map(\.element)
         }
 
-        /// `DRAY_LINES_TABLE=failures`, `logs`, `options`, `start`, `wordings`,
-        /// `rules`, `ends`, `stand` or `paths` runs one table, whole.
+        /// `DRAY_LINES_TABLE=operands`, `output`, `disk`, `filters`, `failures`, `logs`, `options`, `start`, `wordings`,
+        /// `rules`, `ends`, `stand`, `spellings` or `paths` runs one table, whole.
         private static let ownTable: [DifferentialLine]? = {
             switch getenv("DRAY_LINES_TABLE").map({ String(cString: $0) }) {
+            case "operands": DifferentialLine.operands
+            case "output": DifferentialLine.output
+            case "disk": DifferentialLine.disk
+            case "filters": DifferentialLine.filters
             case "failures": DifferentialLine.failures
             case "logs": DifferentialLine.logs
             case "options": DifferentialLine.optionEffects
@@ -48,6 +52,7 @@ extension Interop {
             case "rules": DifferentialLine.rules
             case "ends": DifferentialLine.ends
             case "stand": DifferentialLine.stand
+            case "spellings": DifferentialLine.spellings
             default: nil
             }
         }()

@@ -53,6 +53,22 @@ extension Interop {
             #expect(item("a") != nil)
         }
 
+        /// The directory of backups is the destination by another path: the old file was removed as its own old backup.
+        @Test(arguments: [[], ["--inplace"], ["--delay-updates"]])
+        func fileIsNotItsOwnBackup(_ options: [String]) throws {
+            try source.file("a", [1, 2])
+            try source.directory("d")
+            try source.file("d/b", [1, 2])
+            try destination.file("a", [3])
+            try destination.directory("d")
+            try destination.file("d/b", [3])
+            let command = ["-r", "--suffix=", "--backup-dir=" + destination.root] + options
+            let result = try run([DrayPrograms.dray] + command + [source.root + "/", destination.root + "/"])
+            #expect(result.exitCode != 0)
+            #expect(item("a")?.length == 1)
+            #expect(item("d/b")?.length == 1)
+        }
+
         @Test(.enabled(if: Interop.isRoot, "needs root to become somebody else"))
         func unreadableFileIsPartialAndOthersArrive() throws {
             try source.file("a", [1])

@@ -125,8 +125,8 @@ struct WordLevels<Category: OutputCategory>: Sendable {
                 if let category = Category.allCases.first(where: { $0.word == name }) {
                     explicit[category] = level
                 } else if !ignoresUnknown {
-                    let word = Bytes(text: "Unknown --\(Category.option) item: \"") + Bytes(item) + Bytes("\"")
-                    throw TransferFailure(.syntax, lines: [word])
+                    let complaint = Bytes(text: "Unknown --\(Category.option) item: \"")
+                    throw TransferFailure(.syntax, lines: [complaint + Bytes(item.dropLast(digits)) + Bytes("\"")])
                 }
             }
         }

@@ -19,6 +19,8 @@ public struct OptionParser {
     private var state: OptionState
     /// Level of `--debug=exit` so far.
     var exitDebug: Int { state.debug[.exit] ?? 0 }
+    /// Whether `-8` has been read.
+    var printsEightBits: Bool { state.options.eightBitOutput }
     /// Who finds fault with the words.
     var role: RoleName { state.options.amServer ? .server : .client }
     private var operands: [Bytes] = []
@@ -63,17 +65,17 @@ public struct OptionParser {
         }
         switch outcome {
         case .finished, .serverMode: break
-        case .text(let text): return .text(Bytes(text: text), toStandardError: false, .ok)
+        case .text(let text): return information(Bytes(text: text))
         case .usageError: return .text(HelpText.usage, toStandardError: true, .syntax)
         case .daemonMode: return try DaemonOptionParser.parse(words, environment: context.environment)
         }
         if let program { return .execute(program + passedOptions + operands, lastWord: words.last ?? []) }
         if state.versionCount > 0 {
             let text = state.versionCount > 1 ? VersionText.json : VersionText.plain
-            return .text(text, toStandardError: false, .ok)
+            return information(text)
         }
-        if words.count == 1, !words[0].hasPrefix(Bytes("--")), state.client.given.contains("human-readable") {
-            return .text(HelpText.usage, toStandardError: false, .ok)
+        if words.count == 1, state.options.humanReadable > 1 {
+            return information(HelpText.usage)
         }
         if state.options.amServer && state.secluded == true {
             var command = ParsedCommand()
@@ -85,6 +87,12 @@ public struct OptionParser {
             return .run(command)
         }
         return try finish()
+    }
+
+    /// Help and versions go where informational messages go.
+    private func information(_ text: Bytes) -> ParseResult {
+        let toStandardError = state.options.amServer || state.options.standardErrorMode == .all
+        return .text(state.options.quiet ? [] : text, toStandardError: toStandardError, .ok)
     }
 
     /// Parses the arguments that came through the connection (program name excluded).
@@ -315,7 +323,7 @@ enum DaemonOptionParser {
                     errorWord = words[position]
                     position += 1
                 }
-                if match.row.id == .help { return .text(HelpText.daemonUsage, toStandardError: false, .ok) }
+                if match.row.id == .help { return .text(HelpText.daemonUsage, toStandardError: role == .server, .ok) }
                 if match.row.id == .daemon { isDaemon = true }
                 try apply(match, errorWord, attached ?? [], role, &command.daemon)
             } while offset < word.count

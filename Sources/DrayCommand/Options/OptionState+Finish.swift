@@ -46,9 +46,11 @@ extension OptionState {
     private mutating func resolveArguments() throws(TransferFailure) {
         guard !options.amServer else { return }
         if oldArgs == nil && secluded != true, let text = context.environment("RSYNC_OLD_ARGS"), !text.isEmpty {
-            let level = Int(parseDecimal(text.prefix { $0.isASCIIDigit }) ?? 0)
-            oldArgs = level
-            if level > 0 { secluded = false }
+            let isNegative = text.first == UInt8(ascii: "-")
+            let level = Int(parseDecimal(text.dropFirst(isNegative ? 1 : 0).prefix { $0.isASCIIDigit }) ?? 0)
+            oldArgs = isNegative ? min(level, 1) : level
+            // Whatever the variable says, RSYNC_PROTECT_ARGS is not asked.
+            secluded = false
         }
         if let level = oldArgs, level > 0 {
             if secluded == true { throw complaint("--secluded-args conflicts with --old-args.") }
@@ -191,7 +193,10 @@ extension OptionState {
             options.backup = true
             options.backupDirectory = clean
             options.backupSuffix = suffix ?? []
-            if options.backupSuffix.isEmpty && (clean.isEmpty || clean == Bytes(".")) {
+            let isDestination =
+                clean.first != UInt8(ascii: "/")
+                && clean.fields { $0 == UInt8(ascii: "/") }.allSatisfy { $0 == Bytes(".") }
+            if options.backupSuffix.isEmpty && isDestination {
                 throw complaint("--suffix cannot be empty when --backup-dir is the same as the dest dir")
             }
             return
@@ -238,9 +243,12 @@ extension OptionState {
         if var choice = options.checksumChoice {
             let known = ["xxh128", "xxh3", "xxh64", "xxhash", "md5", "md4", "sha1", "none", "auto"]
             let parts = choice.split(separator: UInt8(ascii: ","), maxSplits: 1, omittingEmptySubsequences: false)
-            for part in parts {
+            for (index, part) in parts.enumerated() {
                 let name = String(decoding: part, as: UTF8.self)
-                if !known.contains(name.lowercased()) { throw unknown("checksum", name) }
+                // The first is complained of with all that follows it.
+                if !known.contains(name.lowercased()) {
+                    throw unknown("checksum", index == 0 ? choice.displayText : name)
+                }
             }
             if parts.first.map({ String(decoding: $0, as: UTF8.self).lowercased() }) == "none" {
                 options.wholeFile = true

@@ -43,7 +43,7 @@ struct OptionState: Sendable {
     init(context: ParseContext) {
         self.context = context
         guard !context.fromNetwork else { return }
-        client.maxAllocText = context.environment("RSYNC_MAX_ALLOC")
+        client.maxAllocText = context.environment("RSYNC_MAX_ALLOC").flatMap { $0.isEmpty ? nil : $0 }
         environmentIconv = context.environment("RSYNC_ICONV").flatMap { $0.isEmpty ? nil : $0 }
         iconv = environmentIconv
     }
@@ -314,8 +314,11 @@ struct OptionState: Sendable {
         case .groupMap: try setMap(user: false, value)
         case .chown: try applyChown(value)
         case .stopAfter:
-            let digits = value.prefix { $0.isASCIIDigit }
-            guard let minutes = parseDecimal(digits), minutes > 0, minutes < 1 << 50 else {
+            let number = value.drop { $0.isASCIISpace }
+            let sign = number.first == UInt8(ascii: "+") ? 1 : 0
+            guard let minutes = parseDecimal(number.dropFirst(sign).prefix { $0.isASCIIDigit }), minutes > 0,
+                minutes < 1 << 50
+            else {
                 throw complaint(Bytes("invalid --stop-after value: ") + value)
             }
             options.stopAt = StopTime.now + Int64(minutes) * 60
@@ -365,7 +368,7 @@ struct OptionState: Sendable {
         let subject = Bytes(text: "--\(name)=") + text
         let value: Int64
         do throws(SizeArgument.Failure) {
-            value = try SizeArgument.parse(text, defaultUnit: UInt8(ascii: unit))
+            value = try SizeArgument.parse(text, defaultUnit: UInt8(ascii: unit), maximum: maximum)
         } catch {
             if error == .invalid { throw complaint(subject + Bytes(" is invalid")) }
             throw complaint(subject + Bytes(" is too large") + limitText(maximum))
@@ -385,7 +388,8 @@ struct OptionState: Sendable {
 
     func kibibytes(_ text: Bytes) throws(TransferFailure) -> Int {
         let bytes = try size(text, "bwlimit", unit: "K", minimum: 512)
-        return Int((bytes + 512) / 1024)
+        // Compatibility: rsync keeps 32 bits of it.
+        return max(0, Int(Int32(truncatingIfNeeded: (bytes + 512) / 1024)))
     }
 
     private mutating func alternate(_ kind: AlternateKind, _ directory: Bytes) throws(TransferFailure) {

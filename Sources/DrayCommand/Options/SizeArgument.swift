@@ -11,8 +11,10 @@ enum SizeArgument {
 
     /// Parses `DIGITS[.DIGITS]SUFFIX[+1|-1]`.
     ///
-    /// - Parameter defaultUnit: letter in force without a suffix: `b` or `K`.
-    static func parse(_ text: Bytes, defaultUnit: UInt8) throws(Failure) -> Int64 {
+    /// - Parameters:
+    ///   - defaultUnit: letter in force without a suffix: `b` or `K`.
+    ///   - maximum: a unit above it is too large whatever the number, as in rsync.
+    static func parse(_ text: Bytes, defaultUnit: UInt8, maximum: Int64? = nil) throws(Failure) -> Int64 {
         if text.first == UInt8(ascii: "-") {
             // Only a number below zero is too small a size; `-0` and `-k` are no sizes at all.
             let isBelowZero = text.dropFirst().prefix { $0.isASCIIDigit || $0 == UInt8(ascii: ".") }
@@ -67,7 +69,10 @@ enum SizeArgument {
             }
         }
         var value = number / scale
-        for _ in 0..<power { value *= base }
+        var scaled = 1.0
+        for _ in 0..<power { scaled *= base }
+        if let maximum, scaled > Double(maximum) { throw .tooLarge }
+        value *= scaled
         if value >= 9.223372036854775e18 { throw .tooLarge }
         let whole = Int64(value)
         if whole == 0 && adjustment < 0 { throw .tooLarge }

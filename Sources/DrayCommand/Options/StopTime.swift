@@ -41,8 +41,8 @@ enum StopTime {
         let parts = text.split(omittingEmptySubsequences: false) { $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "/") }
         guard parts.count <= 3 else { return nil }
         var fields: [Int32] = []
-        for (index, part) in parts.enumerated() {
-            guard let number = number(Bytes(part), digits: parts.count == 3 && index == 0 ? 4 : 2) else { return nil }
+        for part in parts {
+            guard let number = number(Bytes(part)) else { return nil }
             fields.append(number)
         }
         guard (1...31).contains(fields.last!) else { return nil }
@@ -52,15 +52,16 @@ enum StopTime {
 
     private static func clockFields(_ text: Bytes) -> (hour: Int32?, minute: Int32)? {
         let parts = text.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
-        guard parts.count == 2, let minute = number(Bytes(parts[1]), digits: 2), minute < 60 else { return nil }
+        guard parts.count == 2, let minute = number(Bytes(parts[1])), minute < 60 else { return nil }
         if parts[0].isEmpty { return (nil, minute) }
-        guard let hour = number(Bytes(parts[0]), digits: 2), hour < 24 else { return nil }
+        guard let hour = number(Bytes(parts[0])), hour < 24 else { return nil }
         return (hour, minute)
     }
 
-    private static func number(_ text: Bytes, digits: Int) -> Int32? {
-        guard !text.isEmpty, text.count <= digits, text.allSatisfy(\.isASCIIDigit) else { return nil }
-        return text.reduce(0) { $0 * 10 + Int32($1 - UInt8(ascii: "0")) }
+    /// A number of any length; what is too large for a year stays too large for everything else.
+    private static func number(_ text: Bytes) -> Int32? {
+        guard !text.isEmpty, text.allSatisfy(\.isASCIIDigit) else { return nil }
+        return text.reduce(0) { min($0 * 10 + Int32($1 - UInt8(ascii: "0")), 100_000_000) }
     }
 
     private static func moment(_ date: [Int32], _ hour: Int32?, _ minute: Int32, _ now: Int64) -> Int64? {

@@ -153,7 +153,7 @@ struct ItemFormat: Sendable {
             return item.checksum.flatMap { byte in [byte >> 4, byte & 15].map { Bytes("0123456789abcdef")[Int($0)] } }
         case UInt8(ascii: "f"): return fullName(item, context)
         case UInt8(ascii: "G"): return context.setsGroup ? Bytes(text: String(item.gid)) : Bytes("DEFAULT")
-        case UInt8(ascii: "U"): return context.setsOwner ? Bytes(text: String(item.uid)) : Bytes("DEFAULT")
+        case UInt8(ascii: "U"): return Bytes(text: String(context.setsOwner ? item.uid : 0))
         case UInt8(ascii: "h"): return context.host
         case UInt8(ascii: "i"): return Self.itemize(item, context)
         case UInt8(ascii: "l"): return number(item.length)

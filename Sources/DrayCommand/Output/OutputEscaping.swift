@@ -12,6 +12,8 @@ enum OutputEscaping {
         case utf8
         /// Every byte from 0x80 is escaped.
         case ascii
+        /// Nothing is known of the terminal yet: only printable ASCII passes.
+        case unknown
         /// `-8`: nothing from 0x20 is escaped.
         case raw
         /// Log files: bytes below 0x20 and 0x80…0x9f are escaped.
@@ -41,12 +43,10 @@ enum OutputEscaping {
                 result += Bytes("\\#134")
             } else if byte < 0x20 {
                 if byte == 0x09 || (byte == 0x0d && index == 0) { result.append(byte) } else { octal(byte, &result) }
-            } else if byte < 0x7f || charset == .raw {
+            } else if byte < (charset == .unknown ? 0x7f : 0x80) || charset == .raw {
                 result.append(byte)
             } else if charset == .log {
                 if byte >= 0x80 && byte <= 0x9f { octal(byte, &result) } else { result.append(byte) }
-            } else if byte == 0x7f {
-                if charset == .utf8 { result.append(byte) } else { octal(byte, &result) }
             } else if charset == .utf8, let length = sequenceLength(text, index, end) {
                 result += text[index..<(index + length)]
                 index += length

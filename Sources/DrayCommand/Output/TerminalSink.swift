@@ -395,7 +395,6 @@ public final class TerminalSink: TransferEventSink {
             }
         }
         if report.flags.contains(.xnameFollows) && !report.xname.isEmpty { return true }
-        if report.flags.contains(.localChange) && report.isDirectory { return true }
         return showsAttributes && (options.itemize > 1 || options.info[.name] > 1)
     }
 

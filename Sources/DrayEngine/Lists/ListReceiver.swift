@@ -368,21 +368,26 @@ enum PathSanitizing {
     /// A link target without leading slash, `.` and what `..` takes back, that does not climb above the depth of the
     /// link's directory.
     static func target(_ target: Bytes, at path: Bytes) -> Bytes {
-        var depth = path.fields { $0 == UInt8(ascii: "/") }.count - 1
+        let slash = UInt8(ascii: "/")
+        var depth = path.fields { $0 == slash }.count - 1
+        // What stays keeps the slash behind it, also where `..` has taken back what followed.
+        let last = target.last == slash ? [slash] : []
         var kept: [Bytes] = []
         // Components in front that climb.
         var climbing = 0
-        for part in target.fields(separatedBy: { $0 == UInt8(ascii: "/") }) where part != Bytes(".") {
+        let parts = target.fields { $0 == slash }
+        for (index, part) in parts.enumerated() where part != Bytes(".") {
+            let whole = part + (index + 1 < parts.count ? [slash] : last)
             if part != Bytes("..") {
-                kept.append(part)
+                kept.append(whole)
             } else if kept.count > climbing {
                 kept.removeLast()
             } else if depth > 0 {
                 depth -= 1
-                kept.append(part)
+                kept.append(whole)
                 climbing = kept.count
             }
         }
-        return kept.isEmpty ? Bytes(".") : Bytes(kept.joined(separator: Bytes("/")))
+        return kept.isEmpty ? Bytes(".") : Bytes(kept.joined())
     }
 }

@@ -10,7 +10,9 @@ import DrayWire
 public enum NameList {
     /// Splits a list; empty names and comments are left out.
     public static func names(_ text: Bytes, nulSeparated: Bool) -> [Bytes] {
-        text.fields { nulSeparated ? $0 == 0 : $0 == 0x0a || $0 == 0x0d || $0 == 0 }
+        text.fields { nulSeparated ? $0 == 0 : $0 == 0x0a || $0 == 0x0d }
+            .map { name in name.firstIndex(of: 0).map { Bytes(name[..<$0]) } ?? Bytes(name) }
+            .filter { !$0.isEmpty }
             .filter { $0.first != UInt8(ascii: "#") && $0.first != UInt8(ascii: ";") }
     }
 }

@@ -116,6 +116,8 @@ extension Destination {
     func resolveAlternates() {
         guard let kind = options.alternateKind else { return }
         for given in options.alternateDirectories {
+            // An empty name stands for the destination itself, which has nothing to add. Unlike rsync, --compare-dest does
+            // not remove there what it finds to be the same.
             var path = given
             while path.count > 1 && path.last == UInt8(ascii: "/") { path.removeLast() }
             let place = locate(path)
@@ -125,6 +127,7 @@ extension Destination {
                 _ = FileSystem.close(descriptor)
                 continue
             }
+            if given.isEmpty { continue }
             if descriptor == -ELOOP, case .byOwner = place.resolver {
                 // As good as empty; a link of an untrusted user is told of for each entry.
                 continue
@@ -142,7 +145,8 @@ extension Destination {
             var inside = isAbsolute ? path : session.displayDirectory.appendingComponent(path)
             if isAbsolute && inside.hasPrefix(module) { inside.removeFirst(module.count) }
             inside = Self.lexicallyClean(inside, keepsParents: false)
-            return AlternatePlace(path: inside, shown: path, anchor: working, resolver: .confined)
+            let shown = isAbsolute ? path : Self.sanitized(path, depth: depth(session.displayDirectory))
+            return AlternatePlace(path: inside, shown: shown, anchor: working, resolver: .confined)
         }
         let resolver = AlternatePlace.Resolver.byOwner(
             trusting: options.insecureLinks || options.amDaemon, confineRoot: options.confinement)
@@ -153,8 +157,23 @@ extension Destination {
             let shown = clean.first == UInt8(ascii: "/") ? clean : session.displayDirectory.appendingComponent(clean)
             return AlternatePlace(path: clean, shown: shown, anchor: working, resolver: resolver)
         }
-        let shown = session.displayDirectory.appendingComponent(path)
+        var shown = session.displayDirectory.appendingComponent(path)
+        if session.environment.moduleName != nil, let module = session.environment.modulePath {
+            // In a chroot the path is whole.
+            shown = (module == Bytes("/") ? [] : module) + [UInt8(ascii: "/")] + shown
+        }
         return AlternatePlace(path: path, shown: shown, anchor: root, resolver: resolver)
+    }
+
+    private func depth(_ directory: Bytes) -> Int {
+        directory.fields { $0 == UInt8(ascii: "/") }.count { $0 != Bytes(".") }
+    }
+
+    /// A relative path as a daemon takes it: cleaned by name, with no more `..` in front than lead to the module's top.
+    private static func sanitized(_ path: Bytes, depth: Int) -> Bytes {
+        let clean = lexicallyClean(path, keepsParents: true).fields { $0 == UInt8(ascii: "/") }
+        let climbs = clean.prefix { $0 == Bytes("..") }.count
+        return Bytes(clean.dropFirst(max(0, climbs - depth)).joined(separator: [UInt8(ascii: "/")]))
     }
 
     /// Removes `.` and resolves `..` by name; what climbs above the start is kept or dropped.

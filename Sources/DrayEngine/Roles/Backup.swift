@@ -83,7 +83,20 @@ enum Backup {
             }
             current = next
         }
+        if options.backupSuffix.isEmpty && isSame(current, parent) {
+            // The directory of backups is the destination itself by some other path: the file would be its own backup.
+            _ = FileSystem.close(current)
+            reason = EEXIST
+            return nil
+        }
         return Location(directory: current, name: last + options.backupSuffix, owned: true)
+    }
+
+    private static func isSame(_ a: Int32, _ b: Int32) -> Bool {
+        var first = FileStatus()
+        var second = FileStatus()
+        return FileSystem.status(descriptor: a, &first) == 0 && FileSystem.status(descriptor: b, &second) == 0
+            && first.device == second.device && first.inode == second.inode
     }
 
     /// Whether a component is a link that belongs to somebody else and must not be followed.
@@ -141,11 +154,15 @@ enum Backup {
         if name.withCString({ FileSystem.status(parent, $0, follow: false, &status) }) == ENOENT { return 0 }
         if status.isDirectory { return 0 }
         var code: Int32 = 0
-        guard let place = location(destination, parent, path, name, code: &code) else { return code }
-        defer { place.close() }
         let options = destination.options
         let reporter = destination.session.reporter
         let shown = (options.backupDirectory ?? []).appendingComponent(path) + options.backupSuffix
+        guard let place = location(destination, parent, path, name, code: &code) else {
+            // Of links in the way `location` has told.
+            if code != ELOOP { tellFailure(destination, path, shown, role, code, isOnTheWay: true) }
+            return code
+        }
+        defer { place.close() }
         var method = "RENAME"
         code = name.withCString { old in
             place.name.withCString { new in
@@ -166,14 +183,7 @@ enum Backup {
                     if code == 0 && !keepsOriginal { code = FileSystem.unlink(parent, old) }
                 }
                 if code == 0 { return 0 }
-                // rsync has tried to copy last.
-                let call = code == ENAMETOOLONG ? "unlink " : "open "
-                let full = destination.session.fullName(shown)
-                reporter.systemError(role, Bytes(text: call) + full, code)
-                reporter.systemError(
-                    role,
-                    Bytes("keep_backup failed: ") + destination.session.fullName(path) + Bytes(" -> \"") + shown
-                        + Bytes("\""), code)
+                tellFailure(destination, path, shown, role, code)
                 return code
             }
         }
@@ -183,6 +193,27 @@ enum Backup {
         }
         if options.info[.backup] >= 1 { reporter.info(Bytes("backed up ") + path + Bytes(" to ") + shown) }
         return 0
+    }
+
+    /// - Parameter isOnTheWay: the directory of the backup could not be entered.
+    private static func tellFailure(
+        _ destination: Destination, _ path: Bytes, _ shown: Bytes, _ role: RoleName, _ code: Int32,
+        isOnTheWay: Bool = false
+    ) {
+        let session = destination.session
+        if isOnTheWay, code == EACCES, let area = destination.options.backupDirectory,
+            let slash = path.firstIndex(of: 0x2f)
+        {
+            // rsync looks at the directories on the way first.
+            let first = area.appendingComponent(Bytes(path[..<slash]))
+            return session.reporter.systemError(role, Bytes("backup lstat ") + first + Bytes(" failed"), code)
+        }
+        // rsync has tried to copy last.
+        let call = code == ENAMETOOLONG || isOnTheWay && code == EACCES ? "unlink " : "open "
+        session.reporter.systemError(role, Bytes(text: call) + session.fullName(shown), code)
+        session.reporter.systemError(
+            role,
+            Bytes("keep_backup failed: ") + session.fullName(path) + Bytes(" -> \"") + shown + Bytes("\""), code)
     }
 
     private static func move(

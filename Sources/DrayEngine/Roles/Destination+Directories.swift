@@ -41,7 +41,9 @@ extension Destination {
         }
         let code = temp.withCString { FileSystem.status(root, $0, follow: true, &status) }
         if code == ENOENT { throw session.fail(.syntax, "The temp-dir does not exist: \(temp.displayText)") }
-        if code != 0 { throw failure(.fileIO, Bytes("Failed to stat temp-dir ") + temp, code) }
+        if code != 0 {
+            throw session.fail(.fileIO, "Failed to stat temp-dir \(temp.displayText): \(errnoText(code))")
+        }
         if !status.isDirectory { throw session.fail(.syntax, "The temp-dir is not a directory: \(temp.displayText)") }
         openedTemp = OperatorFile.open(
             temp, flags: O_RDONLY | O_DIRECTORY, anchor: root, trusting: options.insecureLinks || options.amDaemon,

@@ -36,6 +36,12 @@ extension Generator {
     ) -> Bool {
         alternateDirectory = directory
         defer { alternateDirectory = nil }
+        if status.isDirectory && options.times && options.omitDirTimes
+            && !destination.sameTime(entry.mtime, entry.nanoseconds, status.mtime, status.mtimeNanoseconds)
+        {
+            // Compatibility: times of directories that are not to be set are compared here all the same.
+            return false
+        }
         let flags = differences(list, entry, exists: true, status: status, base: [])
         return flags.subtracting(.reportAtime).intersection(.significant).isEmpty
     }

@@ -257,7 +257,8 @@ extension Generator {
             record.flags.insert(.xnameFollows)
             record.xname = xname
         }
-        if options.info[.name] >= 2 && sayUpToDate(ndx, record.flags) { return }
+        // What has become a link is named with what it is a link of.
+        if options.info[.name] >= 2 && record.xname.isEmpty && sayUpToDate(ndx, record.flags) { return }
         if flags.isSignificant || options.info[.name] >= 2 || options.itemize > 1 || xname?.isEmpty == false {
             record.flags.remove([.missingData, .deleted, .matched])
             try record.write(ndx, to: writer)
@@ -282,8 +283,8 @@ extension Generator {
         }
         session.reporter.message(.notice, line)
         // Compatibility: only a file that was copied whole is reported although nothing about it is new.
-        let isCopiedFile = list.mode(entry.pointee) & FileType.mask == FileType.regular && !flags.contains(.xnameFollows)
-        return flags.contains(.localChange) && !isCopiedFile
+        let isFile = list.mode(entry.pointee) & FileType.mask == FileType.regular
+        return flags.contains(.localChange) && (!isFile || flags.contains(.xnameFollows))
     }
 
     /// Records of older protocols carry no flags: the receiving side itself tells what it did.

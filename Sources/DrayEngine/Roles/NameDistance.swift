@@ -35,7 +35,9 @@ enum NameDistance {
                 let removed = row[index + 1] + unit + UInt32(left)
                 let inserted = row[index] + unit + UInt32(right)
                 diagonal = row[index + 1]
-                row[index + 1] = min(replaced, removed, inserted)
+                // Compatibility: rsync compares what the two steps start from, not what they lead to.
+                let step = row[index] < row[index + 1] ? inserted : removed
+                row[index + 1] = min(replaced, step)
             }
         }
         return row.last!

@@ -16,26 +16,33 @@ enum AlgorithmNegotiation {
         /// `checksum` or `compress`.
         let kind: String
         var names: [String]
+        /// The names as the environment spells them.
+        var spelled: [String]?
         /// The environment has set it.
         var isSet = false
 
-        var text: Bytes { Bytes(text: names.joined(separator: " ")) }
+        var text: Bytes { Bytes(text: (spelled ?? names).joined(separator: " ")) }
     }
 
     /// Our list: the environment's (its client or server part) or the default; `none` is offered by servers only.
     static func list(_ kind: String, _ defaults: [String], environment: Bytes?, amServer: Bool) -> List {
         if let environment {
-            let parts = environment.split(separator: UInt8(ascii: "&"), maxSplits: 1)
-            let part = parts.count == 2 ? (amServer ? parts[1] : parts[0]) : (parts.first ?? [])
+            let parts = environment.split(separator: UInt8(ascii: "&"), omittingEmptySubsequences: false)
+            let part = amServer && parts.count > 1 ? parts[1] : parts[0]
             let words = Bytes(part).fields { $0.isASCIISpace }
             if !words.isEmpty {
                 var list: [String] = []
+                var spelled: [String] = []
                 for word in words {
                     let lower = String(decoding: word.map(\.asciiLowercased), as: UTF8.self)
                     let name = lower == "xxhash" ? "xxh64" : lower
-                    if defaults.contains(name) && !list.contains(name) { list.append(name) }
+                    if defaults.contains(name) && !list.contains(name) {
+                        list.append(name)
+                        spelled.append(name == lower ? String(decoding: word, as: UTF8.self) : name)
+                    }
                 }
-                return List(kind: kind, names: list.isEmpty ? ["INVALID"] : list, isSet: true)
+                if list.isEmpty { return List(kind: kind, names: ["INVALID"], isSet: true) }
+                return List(kind: kind, names: list, spelled: spelled, isSet: true)
             }
         }
         return List(kind: kind, names: amServer ? defaults : defaults.filter { $0 != "none" })
@@ -45,8 +52,9 @@ enum AlgorithmNegotiation {
     /// the server offers: this agrees with every peer (rsync 3.5.0 servers differ only for reordered client lists).
     static func winner(own: [String], peer: Bytes, amServer: Bool) -> String? {
         // Two lists without a known name have nothing in common.
-        let peerNames = peer.fields { $0.isASCIISpace }.map { String(decoding: $0, as: UTF8.self) }
-            .filter { $0 != "INVALID" }
+        let peerNames = peer.fields { $0.isASCIISpace }
+            .map { String(decoding: $0.map(\.asciiLowercased), as: UTF8.self) }
+            .filter { $0 != "invalid" }
         return amServer ? peerNames.first { own.contains($0) } : own.first { peerNames.contains($0) }
     }
 
@@ -59,7 +67,7 @@ enum AlgorithmNegotiation {
             .unsupported,
             lines: [
                 Bytes(text: "Failed to negotiate a \(own.kind) choice."), Bytes(text: "\(peerName) list: ") + peer,
-                Bytes(text: "\(ownName) list: \(own.names.joined(separator: " "))"),
+                Bytes(text: "\(ownName) list: ") + own.text,
             ])
     }
 }

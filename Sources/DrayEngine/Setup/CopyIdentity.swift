@@ -15,14 +15,14 @@ extension Session {
         guard let text = options.copyAs else { return }
         let colon = text.firstIndex(of: UInt8(ascii: ":"))
         let userText = Bytes(text[..<(colon ?? text.endIndex)])
-        guard let user = Self.number(userText) ?? IDNames.userID(userText) else {
+        guard let user = try Self.number(userText) ?? IDNames.userID(userText) else {
             throw TransferFailure(.syntax, lines: [Bytes("Invalid copy-as user: ") + userText])
         }
         var group: gid_t
         var groups: [gid_t]
         if let colon {
             let groupText = Bytes(text[(colon + 1)...])
-            guard let found = Self.number(groupText) ?? IDNames.groupID(groupText) else {
+            guard let found = try Self.number(groupText) ?? IDNames.groupID(groupText) else {
                 throw TransferFailure(.syntax, lines: [Bytes("Invalid copy-as group: ") + groupText])
             }
             group = found
@@ -40,9 +40,12 @@ extension Session {
         if dray_setresuid(user) != 0 { throw identityFailure("setuid failed", errno) }
     }
 
-    private static func number(_ text: Bytes) -> UInt32? {
+    private static func number(_ text: Bytes) throws(TransferFailure) -> UInt32? {
         guard !text.isEmpty, text.allSatisfy(\.isASCIIDigit) else { return nil }
-        return parseDecimal(text).flatMap { UInt32(exactly: $0) }
+        guard let number = parseDecimal(text).flatMap({ UInt32(exactly: $0) }) else {
+            throw TransferFailure(.syntax, lines: [Bytes("Invalid ID number: ") + text])
+        }
+        return number
     }
 
     private func identityFailure(_ text: StaticString, _ code: Int32) -> TransferFailure {

@@ -23,7 +23,7 @@ extension Session {
         try writer.flush()
         for list in [checksums, compressors].compactMap(\.self) {
             tellDetails(
-                "\(ownSide) \(list.kind) list (on \(ownSide.lowercased())): \(list.names.joined(separator: " "))")
+                "\(ownSide) \(list.kind) list (on \(ownSide.lowercased())): \(list.text.displayText)")
         }
         let checksum = try checksums.map { list throws(TransferFailure) in
             try winner(list, implied: protocolVersion >= 30 ? "md5" : "md4")
@@ -64,17 +64,22 @@ extension Session {
         let names = choice.split(separator: UInt8(ascii: ","), maxSplits: 1).map {
             String(decoding: $0, as: UTF8.self)
         }
-        transferChecksum = try forced(names[0], fallback)
-        fileChecksum = try forced(names.count > 1 ? names[1] : names[0], fallback == .md4Old ? .md4 : fallback)
+        let first = choice.first == UInt8(ascii: ",") ? "" : names[0]
+        transferChecksum = try forced(first, fallback, shown: choice)
+        let second = names.count > 1 ? names[1] : names[0]
+        fileChecksum = try forced(second, fallback == .md4Old ? .md4 : fallback, shown: Bytes(text: second))
         tell("\(ownSide) checksum: \(choice.displayText)")
         return true
     }
 
-    private func forced(_ name: String, _ automatic: ChecksumAlgorithm) throws(TransferFailure) -> ChecksumAlgorithm {
+    /// - Parameter shown: what an unknown name is complained of as: rsync shows the first with all that follows it.
+    private func forced(
+        _ name: String, _ automatic: ChecksumAlgorithm, shown: Bytes
+    ) throws(TransferFailure) -> ChecksumAlgorithm {
         if name.lowercased() == "auto" { return automatic }
         guard let algorithm = ChecksumAlgorithm(name: Bytes(text: name)),
             AlgorithmNegotiation.checksums.contains(algorithm.name.description)
-        else { throw fail(.unsupported, "unknown checksum name: \(name)") }
+        else { throw fail(.unsupported, "unknown checksum name: \(shown.displayText)") }
         return algorithm
     }
 

@@ -1,0 +1,133 @@
+// Dray — command lines: values that are empty, long or oddly spelled, in options and in the environment.
+// SPDX-License-Identifier: Apache-2.0
+
+extension DifferentialLine {
+    static let spellings: [DifferentialLine] =
+        stops + emptyValues + words + texts + environments + links + backups + distances + daemonPaths
+
+    private static func rows(
+        _ scripts: [String], _ start: Start = .outdated, prepare: String = "", except: [String] = []
+    ) -> [DifferentialLine] {
+        scripts.map { DifferentialLine($0, start, prepare: prepare, order: .any, except: except) }
+    }
+
+    private static let stops =
+        rows(
+            ["1:000", "001:00", "2030-001-1", "10000-1-1", "99999999999-1-1", "000000031", ":0005", "1:00060"].map {
+                "rsync -r --stop-at=\($0) src/dir dst/"
+            }, .same)
+        + rows(
+            ["' 1'", "+1", "'  +2x'", "-1", "' -1'", "x1"].map { "rsync -r --stop-after=\($0) src/dir dst/" }, .same)
+
+    private static let emptyValues =
+        rows([
+            "rsync -r --exclude-from= --include-from= src/ dst/", "rsync -a --copy-dest= src/ dst/",
+            "rsync -a --link-dest= src/ dst/", "RSYNC_MAX_ALLOC= rsync -r src/ host:dst/",
+            "RSYNC_PROXY= RSYNC_CONNECT_PROG= rsync -r rsync://h/src/ dst/",
+        ])
+        + rows(["m", "0m", ".mib", "0k", "k", "0g"].map { "rsync -rB\($0) src/dir dst/" })
+        + rows(["1t", "4t", "8p"].map { "rsync -r --bwlimit=\($0) src/dir host:dst/" })
+
+    private static let words =
+        rows([
+            "rsync --info=FOO2 src dst", "rsync --debug=name,a1b22 src dst", "rsync -r --cc=,md5 src/ dst/",
+            "rsync -r --cc=foo,md5 src/ dst/", "rsync -r --cc=md5,foo src/ host:dst/",
+            "rsync -r --copy-as=0:4294967296 src/ host:dst/ 2>&1 | grep -v SIGUSR1 | sort -u",
+            "rsync -8 --chmod=\"$(printf 'f\\001o\\377\\303\\251\\177')\" src dst",
+            "rsync --chmod=\"$(printf 'f\\001o\\377\\303\\251\\177')\" src dst",
+            "printf 'aa\\000bb\\ncc\\n#\\000dd\\nalpha\\n' >l; rsync -r --files-from=l src/ dst/",
+            "rsync -r --temp-dir=$(printf %0300d 1) src/ dst/ 2>&1 | grep temp-dir",
+            "rsync -r --filter=\"- $(printf %04097d 1)\" src/ dst/",
+        ])
+
+    /// How much help and versions print where: the texts are each program's own.
+    private static let texts =
+        rows(
+            [
+                "-q --version", "--version -q", "-q --help", "-q --info=help", "--stderr=all --version",
+                "--stderr=all --info=help", "--server --info=help", "--server --version", "--server --help",
+                "--server --daemon -h", "--msgs2stderr -V", "-qV", "-qh",
+            ].flatMap { ["rsync \($0) 2>/dev/null | wc -w | sed 's/[1-9].*/some/'"] }
+                + ["rsync --human-readable | grep -c Usage:", "rsync --human-readable -n 2>&1 | grep -c Usage:"])
+
+    private static let environments =
+        rows(
+            ["XXH3", "XXH3 Md5", "XxHaSh XXH64", "md5 &", "& md5", "md5 & md4 & sha1", " & "].flatMap { list in
+                [
+                    "RSYNC_CHECKSUM_LIST='\(list)' rsync -r --debug=nstr2 src/dir dst/",
+                    "RSYNC_CHECKSUM_LIST='\(list)' rsync -r src/dir host:dst/",
+                ]
+            })
+        + rows([
+            "RSYNC_COMPRESS_LIST='ZLIB zLiBx' rsync -rz --debug=nstr2 src/dir dst/",
+            "RSYNC_COMPRESS_LIST=ZSTD rsync -rz host:src/dir dst/",
+            "RSYNC_CHECKSUM_LIST='md5 &' rsync -r --cc=sha1 src/dir host:dst/",
+        ])
+        + rows(
+            [
+                "RSYNC_OLD_ARGS=0 RSYNC_PROTECT_ARGS=1", "RSYNC_OLD_ARGS=x RSYNC_PROTECT_ARGS=1", "RSYNC_OLD_ARGS=-1",
+                "RSYNC_OLD_ARGS=-5 RSYNC_PROTECT_ARGS=1", "RSYNC_PROTECT_ARGS=1", "DISPLAY=x", "DISPLAY=x SSH_ASKPASS=",
+            ].map { "\($0) rsync -r -e ./words src/dir 'host:a b' 2>/dev/null; cat told" },
+            prepare: "printf '#!/bin/sh\\necho \"$@\" \"[$DISPLAY]\" >told\\n' >words; chmod +x words")
+        + rows(
+            [
+                "RSYNC_CONNECT_PROG=/nonexistent", "RSYNC_SHELL=/nonexistent", "RSYNC_SHELL=/bin/bash",
+            ].map { "\($0) rsync -r rsync://h/src/ dst/ 2>&1 | grep not.found" })
+        + rows(["cmd", "connect"].map { "rsync -r --debug=\($0) rsync://h/src/dir dst/ | sed 's/\".*//'" })
+
+    /// What has become a link is not also up to date; directories that another tree has are not named.
+    private static let links =
+        rows(
+            ["src/ dst/", "src/ host:dst/", "host:src/ dst/"].flatMap { operands in
+                ["-vvaH", "-vvaHI", "-vva --link-dest=../src", "-vva --copy-dest=../src"].map {
+                    "rsync \($0) \(operands)"
+                }
+            })
+        + rows(
+            [
+                "-aiib --link-dest=../old", "-aiiO --link-dest=../old", "-aiiO --copy-dest=../old",
+                "-aiiO --compare-dest=../same", "-aiib --link-dest=../same",
+            ].map { "rsync \($0) src/ new/" },
+            prepare: "mkdir old; cp -a src same")
+        + rows(
+            ["src/alpha dst/", "src/alpha host:dst/", "host:src/alpha dst/"].map {
+                "rsync -rp --out-format='%U %G %n' \($0)"
+            }, prepare: "chown 5:6 src/alpha")
+
+    /// A backup that cannot be made: the file stays, and it is told why.
+    private static let backups =
+        rows([
+            "rsync --suffix= --backup-dir=./ -r src/ dst/", "rsync --suffix= --backup-dir=./. -r src/ dst/",
+            "rsync --suffix= --backup-dir=dst -ri src/ dst/",
+        ])
+        + [
+            DifferentialLine(
+                "rsync -r --backup-dir=../shut src/alpha dst/", .outdated, prepare: "mkdir -m 0 shut", order: .any,
+                unprivileged: true)
+        ]
+
+    /// Distances of names where the cheaper step does not begin at the smaller distance.
+    private static let distances =
+        rows(
+            ["rsync -ry --no-W --debug=FUZZY2 src/ dst/"], .nothing,
+            prepare: """
+                mkdir src dst; echo 1 >src/0z; echo 1 >src/9xb; echo 1 >src/9a0a_; echo 1 >src/ax9_1
+                for f in 'b~0' 0ba~9a 0xcx _yx _az1x; do echo 12 >dst/$f; done
+                """)
+
+    private static let daemonPaths =
+        rows(
+            ["rsync -a l/ rsync://h/all/new/", "rsync -a l/ rsync://h/all/dst/; rsync -a rsync://h/all/l/ dst/in/"],
+            .absent,
+            prepare: """
+                mkdir -p l/s/t dst; i=0
+                for t in /a//b/ a/../b/ ../../x/ / .. ../ a/.. ./ .//a// //a a/b/../../../c/ ../d/.. /../ a/b/.. ../e/../f a/.
+                do i=$((i+1)); ln -s $t l/$i; ln -s $t l/s/t/$i; done
+                """)
+        + rows(
+            ["../nope", "../../nope", "./nope", "../x/../nope", "dst/../nope", "nope"].flatMap { path in
+                ["dst/", "all/dst/", "all/dst/dir/", "jail/dst/"].map {
+                    "rsync -a --link-dest=\(path) src/alpha rsync://h/\($0)"
+                }
+            })
+}
