@@ -23,7 +23,7 @@ extension DifferentialLine {
         rows([
             "rsync -r --exclude-from= --include-from= src/ dst/", "rsync -a --copy-dest= src/ dst/",
             "rsync -a --link-dest= src/ dst/", "RSYNC_MAX_ALLOC= rsync -r src/ host:dst/",
-            "RSYNC_PROXY= RSYNC_CONNECT_PROG= rsync -r rsync://h/src/ dst/",
+            "RSYNC_PROXY= RSYNC_CONNECT_PROG= rsync -r rsync://127.0.0.1:1/src/ dst/",
         ])
         + rows(["m", "0m", ".mib", "0k", "k", "0g"].map { "rsync -rB\($0) src/dir dst/" })
         + rows(["1t", "4t", "8p"].map { "rsync -r --bwlimit=\($0) src/dir host:dst/" })
