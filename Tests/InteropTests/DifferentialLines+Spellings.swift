@@ -4,6 +4,7 @@
 extension DifferentialLine {
     static let spellings: [DifferentialLine] =
         stops + emptyValues + words + texts + environments + links + backups + distances + daemonPaths
+        + singleFiles + listedNames + keptContents
 
     private static func rows(
         _ scripts: [String], _ start: Start = .outdated, prepare: String = "", except: [String] = []
@@ -130,4 +131,47 @@ extension DifferentialLine {
                     "rsync -a --link-dest=\(path) src/alpha rsync://h/\($0)"
                 }
             })
+
+    /// A single file is named as the destination names it where it is left alone.
+    private static let singleFiles =
+        rows(
+            ["--existing", "-t", "--ignore-existing", "-u", "--max-size=1b", "-n"].map {
+                "rsync -vv \($0) src/alpha dst/other"
+            }, prepare: "mkdir dst")
+        + rows(
+            ["-t", "--ignore-existing", "-u", "-ut", "-I", "-i"].map { "rsync -vv \($0) src/alpha dst/other" },
+            prepare: "mkdir dst; cp -p src/alpha dst/other")
+
+    /// Names of a list: rules of the directories above them, links of untrusted users.
+    private static let listedNames =
+        rows(
+            ["n/z", "n/z/x", "n/z/x\\no/x", "n/z/\\no/x", "n/k/y\\nn/z/d/x"].map {
+                "printf '\($0)\\n' | rsync '--filter=: .f' -ri --files-from=- src dst/"
+            } + ["rsync '--filter=: .f' -riR src/./n/z/x src/./o/x dst/", "rsync '--filter=: .f' -riR src/./n/z dst/"],
+            .nothing,
+            prepare: """
+                mkdir -p src/n/z/d src/n/k src/o; echo 1 >src/n/z/x; echo 1 >src/n/z/d/x; echo 2 >src/n/k/y; echo 3 >src/o/x
+                printf -- '- x\\n- /z/\\n' >src/n/.f
+                """)
+        + rows(
+            ["-r", "-rL", "-rk", "-r --copy-unsafe-links", "-r --safe-links", "-r --insecure-links"].flatMap {
+                options in
+                ["in/a", "out/a", "own/a", "in/", "out/none"].map {
+                    "echo \($0) | rsync \(options) --files-from=- src dst/"
+                }
+            }, .nothing,
+            prepare: """
+                mkdir -p src/real other; echo 1 >src/real/a; echo 2 >other/a; ln -s real src/in; ln -s ../other src/out
+                ln -s real src/own; chown -h 1:1 src/in src/out
+                """)
+
+    /// Deletions that fail inside a directory.
+    private static let keptContents = ["--delete-during", "--delete-delay", "--delete-before"].flatMap { mode in
+        ["", "chown 65534 dst", "chown 65534 dst dst/a"].map {
+            DifferentialLine(
+                "rsync -r \(mode) src/ dst/", .nothing,
+                prepare: "mkdir -p src dst/a/b dst/k; echo 1 >dst/a/b/f; echo 2 >dst/k/z; \($0.isEmpty ? ":" : $0)",
+                order: .any, unprivileged: true)
+        }
+    }
 }
