@@ -13,7 +13,7 @@ extension Interop {
                 given ?? ownTable ?? DifferentialLine.operands + DifferentialLine.output + DifferentialLine.disk
                 + DifferentialLine.filters + DifferentialLine.failures + DifferentialLine.optionEffects
                 + DifferentialLine.logs + DifferentialLine.start + DifferentialLine.wordings + DifferentialLine.rules
-                + DifferentialLine.ends + DifferentialLine.stand
+                + DifferentialLine.ends + DifferentialLine.stand + DifferentialLine.oddRules
                 + (Interop.isFull ? DifferentialLine.paths : thirdOf(DifferentialLine.paths))
             guard let text = getenv("DRAY_LINES").map({ String(cString: $0) }) else { return all }
             return all.filter { $0.description.contains(text) }
@@ -36,7 +36,7 @@ extension Interop {
         }
 
         /// `DRAY_LINES_TABLE=failures`, `logs`, `options`, `start`, `wordings`,
-        /// `rules`, `ends`, `stand` or `paths` runs one table, whole.
+        /// `rules`, `ends`, `stand`, `oddrules` or `paths` runs one table, whole.
         private static let ownTable: [DifferentialLine]? = {
             switch getenv("DRAY_LINES_TABLE").map({ String(cString: $0) }) {
             case "failures": DifferentialLine.failures
@@ -48,6 +48,7 @@ extension Interop {
             case "rules": DifferentialLine.rules
             case "ends": DifferentialLine.ends
             case "stand": DifferentialLine.stand
+            case "oddrules": DifferentialLine.oddRules
             default: nil
             }
         }()

@@ -193,14 +193,16 @@ extension Generator {
             {
                 session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
                 let isLimitReached = isLimited && options.maxDelete.map { deletionCount >= max(0, $0) } ?? false
-                // Compatibility: of a directory inside, rsync says so twice.
+                // Compatibility: of a directory inside, rsync says so twice; a dry run takes it for gone the second time.
                 if isNested && !isLimitReached {
-                    session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
+                    if options.dryRun {
+                        noteDeletion(path, status, isLimited: isLimited)
+                    } else {
+                        session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
+                    }
                 }
                 // Compatibility: below the directory that was to go, each one that stays counts as skipped too.
-                if isNested, isLimited, let limit = options.maxDelete, deletionCount >= max(0, limit) {
-                    deletionsSkipped += 1
-                }
+                if isNested && isLimitReached { deletionsSkipped += 1 }
                 return false
             }
         }
@@ -232,12 +234,14 @@ extension Generator {
             return false
         }
         // What makes room is replaced rather than deleted; what was in it is deleted.
-        if code == 0 && !isMakingRoom {
-            if isLimited { deletionCount += 1 }
-            deletedKinds.count(mode: status.mode)
-            announceDeletion(path, status.mode)
-        }
+        if code == 0 && !isMakingRoom { noteDeletion(path, status, isLimited: isLimited) }
         return true
+    }
+
+    private func noteDeletion(_ path: Bytes, _ status: FileStatus, isLimited: Bool) {
+        if isLimited { deletionCount += 1 }
+        deletedKinds.count(mode: status.mode)
+        announceDeletion(path, status.mode)
     }
 
     /// Says what is about to go; the flags are those of rsync for the same purposes.
