@@ -53,7 +53,11 @@ extension RsyncCommand {
         // Files that are named before `-0` are read by lines; those met on the way as it is in the end.
         let isNulSeparated = list.settings.nulSeparated
         list.settings.nulSeparated = false
-        defer { list.settings.nulSeparated = isNulSeparated }
+        list.deleteExcludedFollows = options.contains(.deleteExcluded)
+        defer {
+            list.settings.nulSeparated = isNulSeparated
+            list.deleteExcludedFollows = false
+        }
         for option in options { try add(option, to: list, trace: trace) }
     }
 
@@ -61,12 +65,15 @@ extension RsyncCommand {
         _ option: FilterOption, to list: FilterList, trace: ((Bytes) -> Void)?
     ) throws(TransferFailure) {
         switch option {
+        case .deleteExcluded:
+            list.settings.deleteExcluded = true
+            list.deleteExcludedFollows = false
         case .fromZero(let isOn): list.settings.nulSeparated = isOn
         case .filter(let rule): try list.addFilter(rule)
         case .exclude(let pattern): try list.addExclude(pattern)
         case .include(let pattern): try list.addInclude(pattern)
-        case .excludeFrom(let file): if !file.isEmpty { try list.addExcludeFrom(file) }
-        case .includeFrom(let file): if !file.isEmpty { try list.addIncludeFrom(file) }
+        case .excludeFrom(let file): try list.addExcludeFrom(file)
+        case .includeFrom(let file): try list.addIncludeFrom(file)
         case .perDirectory: try list.addFilterShortcut()
         case .cvsExclude: break
         case .tracing(let isOn): list.onTrace = isOn ? trace : nil

@@ -98,6 +98,11 @@ extension Array where Element == UInt8 {
         return isAbsolute ? [UInt8(ascii: "/")] + joined : joined
     }
 
+    /// A line of text as rsync's buffer for messages takes it: cut, with a mark at its end, if it is too long.
+    public var cutToMessage: Bytes {
+        count < Limits.lineBuffer - 1 ? self : self[..<(Limits.lineBuffer - 7)] + Bytes("[...]")
+    }
+
     /// The maximal runs of bytes for which `isSeparator` is false.
     public func fields(separatedBy isSeparator: (UInt8) -> Bool) -> [Bytes] {
         var fields: [Bytes] = []

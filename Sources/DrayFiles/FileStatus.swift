@@ -50,6 +50,8 @@ public struct FileStatus: Sendable {
     public var isDirectory: Bool { type == FileType.directory }
     public var isRegular: Bool { type == FileType.regular }
     public var isDevice: Bool { type == FileType.characterDevice || type == FileType.blockDevice }
+    /// Whether both are the same item of the file system, under whatever name.
+    public func isSameItem(as other: FileStatus) -> Bool { inode == other.inode && device == other.device }
     public var isSymlink: Bool { type == FileType.symlink }
     public var permissions: UInt32 { mode & 0o7777 }
 }

@@ -29,7 +29,8 @@ extension FilterList {
             text, template: template, syntax: syntax, isWordSplit: isWordSplit, origin: origin)
         while let (rule, shown, isOverLong) = try parser.next() {
             if isOverLong {
-                onNotice?(Bytes("discarding over-long filter: ") + (origin.file == nil ? rule.pattern : shown))
+                let text = origin.file == nil ? rule.pattern : shown
+                onNotice?((Bytes("discarding over-long filter: ") + text).cutToMessage)
             } else {
                 try add(rule, shown: shown, origin: origin, to: place)
             }
@@ -44,6 +45,7 @@ extension FilterList {
         if rule.flags.contains(.clear) { return clear(place.target) }
         if rule.flags.contains(.xattr) { hasXattrRules = true }
         if rule.flags.contains(.perDirectory) { hasSeenDirMerge = true }
+        mark(&rule)
         if onTrace != nil { traceRule(rule, shown, origin, place.target) }
         if rule.flags.contains(.merge) {
             let baseName = rule.pattern.splitLastComponent.name
@@ -64,9 +66,21 @@ extension FilterList {
             }
             return append(rule, to: place.target)
         }
-        if rule.flags.contains(.cvs) { return append(rule, to: place.target) }
+        if rule.flags.contains(.cvs) {
+            if cvsTemplate == nil { cvsTemplate = rule.flags.intersection(.inherited.union(.marked)) }
+            return append(rule, to: place.target)
+        }
         normalize(&rule, holder: place.holder)
         append(rule, to: place.target)
+    }
+
+    /// Compatibility: rsync 3.5.0 marks rules behind `--delete-excluded` that have no side, but never dir-merge rules
+    /// (`deleteExcludedMarksAllButDirMerge`).
+    func mark(_ rule: inout FilterRule) {
+        guard settings.deleteExcluded, !deleteExcludedFollows, rule.flags.isDisjoint(with: .sides),
+            !rule.flags.contains(.merge)
+        else { return }
+        rule.flags.insert(.marked)
     }
 
     private func append(_ rule: FilterRule, to target: Target) {
@@ -131,10 +145,11 @@ extension FilterList {
     private func merge(
         _ rule: FilterRule, shown: Bytes, origin: RuleOrigin, to place: Place
     ) throws(TransferFailure) {
-        var path = rule.pattern
+        var path = rule.pattern.collapsed()
+        if path.isEmpty { path = Bytes(".") }
         if path.first != UInt8(ascii: "/"), let directory = place.directory {
             // Compatibility: a bare name is looked for at the top of the transfer, not beside the file that gives it.
-            let start = path.contains(UInt8(ascii: "/")) ? directory : settings.workingDirectory
+            let start = rule.pattern.contains(UInt8(ascii: "/")) ? directory : settings.workingDirectory
             path = start.appendingComponent(path).collapsed()
         }
         if path.count >= Limits.maxPath {
@@ -200,7 +215,7 @@ extension FilterList {
             // Compatibility: each word of a file is a rule of its own, so that none has a space in it.
             for word in text.split(whereSeparator: { $0.isASCIISpace || settings.nulSeparated && $0 == 0 }) {
                 try add(
-                    Bytes(word), template: flags, syntax: syntax, isWordSplit: true,
+                    Bytes(word.prefix { $0 != 0 }), template: flags, syntax: syntax, isWordSplit: true,
                     origin: RuleOrigin(file: file, line: nil), to: place)
             }
             return
@@ -212,13 +227,15 @@ extension FilterList {
             while end < text.count, settings.nulSeparated ? text[end] != 0 : text[end] != 0x0a && text[end] != 0x0d {
                 end += 1
             }
-            let rule = Bytes(text[start..<end])
+            // Whatever stands behind a NUL in a line is not seen.
+            let rule = Bytes(text[start..<end].prefix { $0 != 0 })
             line += 1
+            let isOverLong = end - start >= Limits.lineBuffer
             let isPair = !settings.nulSeparated && end + 1 < text.count && text[end] == 0x0d && text[end + 1] == 0x0a
             start = end + (isPair ? 2 : 1)
             if rule.isEmpty || rule[0] == UInt8(ascii: "#") || rule[0] == UInt8(ascii: ";") { continue }
             let origin = RuleOrigin(file: file, line: line)
-            if rule.count >= Limits.lineBuffer {
+            if isOverLong {
                 onNotice?(Bytes("discarding over-long filter: ") + origin.show(rule))
                 continue
             }
@@ -254,7 +271,8 @@ extension FilterList {
                 merges[index].rules = []
             }
             if full.count + 1 + merges[index].baseName.count >= Limits.maxPath {
-                onNotice?(Bytes("cannot add local filter rules in long-named directory: ") + full)
+                let file = full.appendingComponent(merges[index].baseName).prefix(Limits.maxPath - 1)
+                onNotice?(Bytes("cannot add local filter rules in long-named directory: \"") + file + Bytes("\""))
                 isComplete = false
                 continue
             }

@@ -33,6 +33,8 @@ extension FilterList {
     }
 
     private func addPatterns(from file: Bytes, flags: FilterRule.Flags, kind: FilterFileKind) throws(TransferFailure) {
+        // A file without a name is none.
+        if file.isEmpty { return }
         if onTrace != nil { traceFile(file, flags, .typed, fatal: 3) }
         let isStandardInput = file == Bytes("-") && (!settings.amServer || settings.isLocal) && kind == .option
         let text = try read(
@@ -60,11 +62,12 @@ extension FilterList {
     public func addPartialDirectory(_ directory: Bytes) {
         if directory.isEmpty || directory.first == UInt8(ascii: "/") { return }
         if directory.count >= Limits.maxPath {
-            onNotice?(Bytes("discarding over-long filter: ") + directory)
+            onNotice?((Bytes("discarding over-long filter: ") + directory).cutToMessage)
             return
         }
         let isPerishable = settings.side == .receiver || settings.protocolVersion >= 30
         var rule = FilterRule(flags: isPerishable ? [.directoryOnly, .perishable] : .directoryOnly, pattern: directory)
+        mark(&rule)
         if onTrace != nil { traceRule(FilterRule(flags: rule.flags, pattern: directory), [], .typed, .main) }
         normalize(&rule, holder: nil)
         rules.append(rule)
@@ -98,8 +101,12 @@ extension FilterList {
         }
         if addsMerge { try addFilter(Bytes(":C")) }
         if addsMarker {
+            // Compatibility: a client that pulls keeps the files of `-C` even with `--delete-excluded`, unless a rule
+            // has asked for the list before.
+            let keeps = !settings.amServer && settings.side == .receiver && settings.deleteExcluded
+            keepsCVSFiles = keeps && cvsTemplate == nil
             try addFilter(Bytes("-C"))
-            if keepsCVSFiles, !rules.isEmpty { rules[rules.count - 1].flags.formUnion(.sides) }
+            if keeps, !rules.isEmpty { rules[rules.count - 1].flags.formUnion(.sides) }
             // rsync makes the list at once, and tells.
             if onTrace != nil { _ = builtCVSRules() }
         }
@@ -116,25 +123,30 @@ extension FilterList {
     func builtCVSRules() -> [FilterRule] {
         if let cvsRules { return cvsRules }
         cvsRules = []
+        // Compatibility: the first rule that asks for the list says whether its patterns include, negate and so on.
+        let template = cvsTemplate ?? []
         let place = Place(target: .cvs)
         let syntax = FilterSyntax.noPrefixes(clears: true)
         do throws(TransferFailure) {
-            try add(
-                Bytes(Self.cvsDefaults), template: settings.protocolVersion >= 30 ? .perishable : [], syntax: syntax,
-                isWordSplit: true, to: place)
+            let defaults = settings.protocolVersion >= 30 ? template.union(.perishable) : template
+            try add(Bytes(Self.cvsDefaults), template: defaults, syntax: syntax, isWordSplit: true, to: place)
             if let home = settings.home {
                 let path = home.appendingComponent(Bytes(".cvsignore"))
                 var text: Bytes?
                 do throws(FilterFileError) { text = try reader.read(path: path, kind: .home) } catch {}
                 if onTrace != nil {
                     traceFile(
-                        path, [.cvs, .noPrefixes, .noInherit, .wordSplit], .typed, fatal: 0, isMissing: text == nil)
+                        path, template.union([.cvs, .noPrefixes, .noInherit, .wordSplit]), .typed, fatal: 0,
+                        isMissing: text == nil)
                 }
                 if let text {
-                    try addLines(of: text, flags: .wordSplit, syntax: syntax, file: path, to: place)
+                    try addLines(
+                        of: text, flags: template.union(.wordSplit), syntax: syntax, file: path, to: place)
                 }
             }
-            if let words = settings.cvsIgnore { try add(words, syntax: syntax, isWordSplit: true, to: place) }
+            if let words = settings.cvsIgnore {
+                try add(words, template: template, syntax: syntax, isWordSplit: true, to: place)
+            }
         } catch {
             // Plain words have no syntax to break.
         }
@@ -142,11 +154,6 @@ extension FilterList {
             for index in cvsRules?.indices ?? 0..<0 { cvsRules?[index].flags.formUnion(.sides) }
         }
         return cvsRules ?? []
-    }
-
-    /// Compatibility: a client that pulls keeps the files of `-C` even with `--delete-excluded`.
-    private var keepsCVSFiles: Bool {
-        !settings.amServer && settings.side == .receiver && settings.deleteExcluded
     }
 
     // MARK: - Daemon module parameters, to be added in this order

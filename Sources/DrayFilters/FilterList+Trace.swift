@@ -62,7 +62,7 @@ extension FilterList {
     private static func number(_ flags: FilterRule.Flags, isFromFile: Bool) -> UInt32 {
         let numbers: [(FilterRule.Flags, UInt32)] = [
             (.absolute, 0x10), (.include, 0x20), (.wordSplit, 0x80), (.noInherit, 0x100), (.noPrefixes, 0x200),
-            (.merge, 0x400), (.perDirectory, 0x800), (.cvs, 0x8000), (.senderSide, 0x1_0000),
+            (.merge, 0x400), (.perDirectory, 0x800), (.cvs, 0x8000), (.senderSide, 0x1_0000), (.marked, 0x1_0000),
             (.receiverSide, 0x2_0000), (.perishable, 0x8_0000), (.xattr, 0x10_0000),
         ]
         return numbers.reduce(isFromFile ? 0x20_0000 : 0) { flags.contains($1.0) ? $0 | $1.1 : $0 }

@@ -88,10 +88,7 @@ extension FilterList {
             if flags.contains(.noPrefixes) { letters.append(flags.contains(.include) ? "+" : "-") }
         }
         if flags.contains(.xattr) { letters.append("x") }
-        // Compatibility: rsync 3.5.0 marks all rules without a side but never dir-merge rules
-        // (`deleteExcludedMarksAllButDirMerge`).
-        let hidesOnly = settings.deleteExcluded && flags.isDisjoint(with: .sides) && !isPerDirectory
-        if flags.contains(.senderSide) || hidesOnly { letters.append("s") }
+        if flags.contains(.senderSide) || flags.contains(.marked) { letters.append("s") }
         if flags.contains(.receiverSide) { letters.append("r") }
         if flags.contains(.perishable) {
             if version >= 30 { letters.append("p") } else if amSender { return nil }

@@ -66,6 +66,8 @@ public final class FilterList {
     public var ignoresPerishable = false
     /// An `x` rule was seen: the built-in policy for xattr names is off.
     public internal(set) var hasXattrRules = false
+    /// `--delete-excluded` stands behind the rules that are added now: they are not marked, though it holds for them too.
+    public var deleteExcludedFollows = false
     /// A dir-merge rule was seen: names from a sender are not checked against this list.
     public internal(set) var hasSeenDirMerge = false
 
@@ -86,6 +88,10 @@ public final class FilterList {
     var merges: [MergeList] = []
     var frames: [[MergeList]] = []
     var cvsRules: [FilterRule]?
+    /// What the patterns of the cvs list take over from the rule that asked for it.
+    var cvsTemplate: FilterRule.Flags?
+    /// The cvs list protects, too, though `--delete-excluded` takes that from other rules.
+    var keepsCVSFiles = false
     var mergeDepth = 0
     var shortcutCount = 0
     let reader: any FilterFileReader
@@ -107,6 +113,8 @@ public final class FilterList {
         other.rules = rules
         other.merges = merges
         other.cvsRules = cvsRules
+        other.cvsTemplate = cvsTemplate
+        other.keepsCVSFiles = keepsCVSFiles
         other.hasXattrRules = hasXattrRules
         other.hasSeenDirMerge = hasSeenDirMerge
         other.onNotice = onNotice

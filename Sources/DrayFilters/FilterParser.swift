@@ -110,7 +110,7 @@ struct FilterParser {
     }
 
     private func failure(_ message: StaticString, _ start: Int) -> TransferFailure {
-        TransferFailure(.syntax, lines: [Bytes(message) + origin.show(Bytes(text[start...]))])
+        TransferFailure(.syntax, lines: [(Bytes(message) + origin.show(Bytes(text[start...]))).cutToMessage])
     }
 
     private mutating func parseNormal(_ rule: inout FilterRule, _ start: Int) throws(TransferFailure) {
@@ -209,7 +209,7 @@ struct FilterParser {
                 if origin.file != nil { throw failure("invalid modifier in filter rule: ", start) }
                 let detail =
                     Bytes("invalid modifier '") + [byte] + Bytes(text: "' at position \(at - start) in filter rule: ")
-                throw TransferFailure(.syntax, lines: [detail + Bytes(text[start...])])
+                throw TransferFailure(.syntax, lines: [(detail + Bytes(text[start...])).cutToMessage])
             }
             at += 1
         }

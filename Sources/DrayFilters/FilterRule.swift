@@ -40,6 +40,8 @@ public struct FilterRule: Sendable, Equatable {
         public static let wild2 = Self(rawValue: 1 << 18)
         public static let wild2Prefix = Self(rawValue: 1 << 19)
         public static let wild3Suffix = Self(rawValue: 1 << 20)
+        /// Added behind `--delete-excluded`: the letter says that it only hides.
+        static let marked = Self(rawValue: 1 << 21)
         static let sides: Self = [.senderSide, .receiverSide]
         /// What rules in a merge file take over from the merge rule.
         static let inherited: Self = [

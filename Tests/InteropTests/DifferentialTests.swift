@@ -14,6 +14,7 @@ extension Interop {
                 + DifferentialLine.filters + DifferentialLine.failures + DifferentialLine.optionEffects
                 + DifferentialLine.logs + DifferentialLine.start + DifferentialLine.wordings + DifferentialLine.rules
                 + DifferentialLine.ends + DifferentialLine.stand + DifferentialLine.spellings
+                + DifferentialLine.oddRules
                 + (Interop.isFull ? DifferentialLine.paths : thirdOf(DifferentialLine.paths))
             guard let text = getenv("DRAY_LINES").map({ String(cString: $0) }) else { return all }
             return all.filter { $0.description.contains(text) }
@@ -36,7 +37,7 @@ extension Interop {
         }
 
         /// `DRAY_LINES_TABLE=operands`, `output`, `disk`, `filters`, `failures`, `logs`, `options`, `start`, `wordings`,
-        /// `rules`, `ends`, `stand`, `spellings` or `paths` runs one table, whole.
+        /// `rules`, `ends`, `stand`, `spellings`, `oddrules` or `paths` runs one table, whole.
         private static let ownTable: [DifferentialLine]? = {
             switch getenv("DRAY_LINES_TABLE").map({ String(cString: $0) }) {
             case "operands": DifferentialLine.operands
@@ -53,6 +54,7 @@ extension Interop {
             case "ends": DifferentialLine.ends
             case "stand": DifferentialLine.stand
             case "spellings": DifferentialLine.spellings
+            case "oddrules": DifferentialLine.oddRules
             default: nil
             }
         }()

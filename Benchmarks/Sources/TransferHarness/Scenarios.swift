@@ -20,10 +20,7 @@ struct ScenarioList {
 
     private var destination: String { "\(work)/destination" }
 
-    private func emptyDestination() throws {
-        try run(["rm", "-rf", destination])
-        try FileManager.default.createDirectory(atPath: destination, withIntermediateDirectories: true)
-    }
+    private func emptyDestination() throws { try CostCurves.empty(destination) }
 
     private func copied(_ source: String) throws {
         try emptyDestination()

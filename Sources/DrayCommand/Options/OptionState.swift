@@ -147,7 +147,9 @@ struct OptionState: Sendable {
         case .appendVerify: options.append = .verify
         case .noAppend: options.append = .off
         case .delete, .deleteDuring, .deleteBefore, .deleteAfter, .deleteDelay: deleteTimes.insert(id)
-        case .deleteExcluded: options.deleteExcluded = true
+        case .deleteExcluded:
+            options.deleteExcluded = true
+            client.filters.append(.deleteExcluded)
         case .ignoreMissingArgs: options.missingArgs = .ignore
         case .deleteMissingArgs: missingArgsDelete = true
         case .removeSourceFiles: options.removeSourceFiles = 1

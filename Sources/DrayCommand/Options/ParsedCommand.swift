@@ -16,6 +16,8 @@ public enum FilterOption: Sendable, Equatable {
     case cvsExclude
     /// `-0`: from here on files of rules are read that way, or no more.
     case fromZero(Bool)
+    /// `--delete-excluded`: from here on rules say that they only hide.
+    case deleteExcluded
     /// `--debug`: from here on rules are told of, or no more.
     case tracing(Bool)
 }

@@ -10,6 +10,13 @@ import DrayFilters
 enum ModuleNameList {
     private static let mostBytes = 256 << 20
 
+    /// Whether the module's rules hide the list that a client names.
+    static func isHidden(_ path: Bytes?, _ filters: FilterList) -> Bool {
+        guard let path, path != Bytes("-"), !filters.isEmpty else { return false }
+        return filters.excludesPath(
+            ModulePaths.sanitize(Bytes(path.drop { $0 == UInt8(ascii: "/") })), isDirectory: false)
+    }
+
     /// The list's text; nil if the module has no such file, or hides it.
     static func read(_ path: Bytes, _ module: Int32, filters: FilterList) -> Bytes? {
         let name = ModulePaths.sanitize(Bytes(path.drop { $0 == UInt8(ascii: "/") }))

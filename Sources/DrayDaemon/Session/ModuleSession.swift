@@ -244,12 +244,16 @@ struct ModuleSession {
     /// Whether an option names a directory that the daemon's filters hide.
     private func namesHiddenPath(_ options: TransferOptions, _ place: Place) -> Bool {
         let paths = [options.tempDirectory, options.backupDirectory, options.partialDirectory].compactMap { $0 }
-        return (paths + options.alternateDirectories).contains { path in
-            var name = path
-            if name.hasPrefix(place.root.directory) { name.removeFirst(place.root.directory.count) }
-            name = ModulePaths.sanitize(name)
+        return paths.contains { path in
+            let name = inModule(path, place)
             return name != Bytes(".") && place.filters.excludesPath(name, isDirectory: true)
         }
+    }
+
+    private func inModule(_ path: Bytes, _ place: Place) -> Bytes {
+        var name = path
+        if name.hasPrefix(place.root.directory) { name.removeFirst(place.root.directory.count) }
+        return ModulePaths.sanitize(name)
     }
 
     private func logRequest(_ arguments: ClientArguments, _ options: TransferOptions) {
@@ -341,7 +345,7 @@ struct ModuleSession {
     ) throws(TransferFailure) -> ExitCode {
         let options = parsed.options
         logRequest(arguments, options)
-        if namesHiddenPath(options, place) {
+        if namesHiddenPath(options, place) || ModuleNameList.isHidden(options.filesFrom, place.filters) {
             return rejected(
                 ServerParseFailure(Bytes("Your options have been rejected by the server."), options: options), module,
                 place)
@@ -366,6 +370,16 @@ struct ModuleSession {
             if name != Bytes("."), place.filters.excludesPath(name, isDirectory: true) {
                 let text = Bytes("ERROR: daemon has excluded destination \"") + name + Bytes("\"")
                 return refused(TransferFailure(.fileSelection, lines: [text]), options, module, place)
+            }
+            // Relative alternates count from the destination.
+            let hides = options.alternateDirectories.contains { path in
+                let isAbsolute = path.first == UInt8(ascii: "/")
+                let whole = isAbsolute ? inModule(path, place) : ModulePaths.sanitize(name.appendingComponent(path))
+                return whole != Bytes(".") && place.filters.excludesPath(whole, isDirectory: true)
+            }
+            if hides {
+                let text = Bytes("Your options have been rejected by the server.")
+                return refused(TransferFailure(.syntax, lines: [text]), options, module, place)
             }
             // From here on names are relative to the destination; the module's rules begin at its top.
             place.filters.settings.workingDirectory =

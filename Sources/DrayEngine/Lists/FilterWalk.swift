@@ -23,6 +23,8 @@ final class FilterWalk {
     private var root: Bytes?
     /// Takes lines about the rules of directories (`--debug=filter2`); nil costs nothing.
     private let tell: ((Bytes) -> Void)?
+    /// A directory's own rules could not be named.
+    private let noteIncomplete: () -> Void
 
     init(session: Session, side: FilterSide) {
         list = session.filters
@@ -30,7 +32,11 @@ final class FilterWalk {
         self.side = side
         let role = side == .sender ? RoleName.sender : .generator
         list.settings.role = role
+        if session.options.amServer && !session.options.isLocal {
+            list.onNotice = { session.reporter.error($0) }
+        }
         let who = Bytes(text: "[\(role.rawValue)] ")
+        noteIncomplete = { session.reporter.noteIOError(.general) }
         tell = session.options.debug[.filter] >= 2 ? { session.reporter.info(who + $0) } : nil
     }
 
@@ -133,7 +139,7 @@ final class FilterWalk {
                 list.settings.workingDirectory =
                     root.first == UInt8(ascii: "/") ? root : Session.currentDirectory().appendingComponent(root)
             }
-            try list.enter(directory: directory)
+            if !(try list.enter(directory: directory)) { noteIncomplete() }
             item.isLoaded = true
         }
         entered.append(item)
@@ -216,6 +222,8 @@ public final class FilterFiles: FilterFileReader {
         if isPipe, let text = standardInput.text(ofPipe: path) { return text }
         let descriptor = OperatorFile.open(
             path, flags: O_RDONLY, trusting: trusting, confineRoot: isConfined ? confineRoot : nil)
+        // A directory holds no rules.
+        if descriptor == -EISDIR { return [] }
         if descriptor < 0 {
             let isUntrusted = descriptor == -ELOOP && !(isConfined && confineRoot != nil)
             throw FilterFileError(code: -descriptor, isUntrustedLink: isUntrusted)
@@ -226,7 +234,6 @@ public final class FilterFiles: FilterFileReader {
             if isPipe { standardInput.keep(text, ofPipe: path) }
             return text
         case .failure(let error):
-            // A directory holds no rules.
             if error.code == EISDIR { return [] }
             throw FilterFileError(code: error.code)
         }

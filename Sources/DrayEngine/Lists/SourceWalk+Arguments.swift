@@ -84,6 +84,12 @@ extension SourceWalk {
     func sendItem(
         directory: Bytes, name: Bytes, argument: Bytes, _ segment: FileSegment
     ) throws(TransferFailure) {
+        // Where the module's rules hide the directory, there is none to change to.
+        if !directory.isEmpty && filters.hides(directory, isDirectory: true) {
+            session.reporter.noteIOError(.general)
+            return session.reporter.systemError(
+                .sender, Bytes("change_dir ") + session.fullName(directory) + Bytes(" failed"), ENOENT)
+        }
         guard let root = root(directory),
             let rootPath = paths.intern(UnsafeRawBufferPointer(start: nil, count: 0), root: root)
         else { return }
@@ -199,15 +205,6 @@ extension SourceWalk {
         guard let parentID = parent.withUnsafeBytes({ paths.intern($0, root: root) }) else {
             throw TransferFailure(.outOfMemory)
         }
-        // It goes ahead of an item that may be missing.
-        if path.starts(with: Bytes("./")) && !sentImpliedRoot {
-            sentImpliedRoot = true
-            if options.transfersDirectories {
-                try sendImplied(Bytes("."), [], root, segment)
-            } else {
-                session.reporter.info(Bytes("skipping directory ."))
-            }
-        }
         var item = RelativeItem(
             root: root, parent: parent, components: components, next: 0,
             endsInSlash: path.last == slash || path.hasSuffix(Bytes("/.")))
@@ -217,8 +214,17 @@ extension SourceWalk {
         var code =
             isNamedByList ? linkRefusal(root, item.endsInSlash ? whole : whole.splitLastComponent.directory) : 0
         if code == 0 { code = argumentStatus(root, whole, endsInSlash: item.endsInSlash, &status) }
-        if code == 0 && filters.hides(directory.appendingComponent(full), isDirectory: status.isDirectory) {
-            code = ENOENT
+        let isHidden =
+            code == 0 && filters.hides(directory.appendingComponent(full), isDirectory: status.isDirectory)
+        if isHidden { code = ENOENT }
+        // It goes ahead of an item that may be missing, but not of one that a module hides.
+        if path.starts(with: Bytes("./")) && !sentImpliedRoot && !isHidden {
+            sentImpliedRoot = true
+            if options.transfersDirectories {
+                try sendImplied(Bytes("."), [], root, segment)
+            } else {
+                session.reporter.info(Bytes("skipping directory ."))
+            }
         }
         if code == ENOENT && options.missingArgs == .delete {
             item.isMissing = true
@@ -244,12 +250,12 @@ extension SourceWalk {
     private func linkRefusal(_ root: Int32, _ directory: Bytes) -> Int32 {
         let followsAny = options.insecureLinks || options.copyLinks || options.copyDirlinks || options.copyUnsafeLinks
         if followsAny || directory.isEmpty || session.environment.sanitizesPaths || options.amDaemon { return 0 }
-        if directory == trustedDirectory { return 0 }
+        if let trusted = trustedDirectory, trusted.root == root, trusted.path == directory { return 0 }
         let opened = OperatorFile.open(
             directory, flags: O_RDONLY | O_DIRECTORY | O_NONBLOCK, anchor: roots[Int(root)].descriptor)
         if opened >= 0 {
             _ = FileSystem.close(opened)
-            trustedDirectory = directory
+            trustedDirectory = (root, directory)
         } else if opened == -ELOOP {
             session.reporter.warning(Bytes(untrustedLinkText))
             return ELOOP

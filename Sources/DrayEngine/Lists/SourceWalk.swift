@@ -53,7 +53,7 @@ final class SourceWalk {
     /// Names come from `--files-from`: others than the operator may have written the list.
     var isNamedByList = false
     /// The directory of the last such name that was found to be reached by trustworthy links only.
-    var trustedDirectory: Bytes?
+    var trustedDirectory: (root: Int32, path: Bytes)?
     /// Rules of the directory whose contents came first are loaded (incremental).
     var hasTopRules = false
     /// Contents of an argument's directory are being sent, rather than arguments.

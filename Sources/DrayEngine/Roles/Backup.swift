@@ -96,7 +96,7 @@ enum Backup {
         var first = FileStatus()
         var second = FileStatus()
         return FileSystem.status(descriptor: a, &first) == 0 && FileSystem.status(descriptor: b, &second) == 0
-            && first.device == second.device && first.inode == second.inode
+            && first.isSameItem(as: second)
     }
 
     /// Whether a component is a link that belongs to somebody else and must not be followed.
@@ -113,11 +113,7 @@ enum Backup {
         for _ in 0..<(isLast ? 3 : 1) { reporter.warning(Bytes(untrustedLinkText)) }
         guard isLast else { return }
         let shown = area.appendingComponent(path) + destination.options.backupSuffix
-        reporter.systemError(.receiver, Bytes("unlink ") + destination.session.fullName(shown), ELOOP)
-        reporter.systemError(
-            .receiver,
-            Bytes("keep_backup failed: ") + destination.session.fullName(path) + Bytes(" -> \"") + shown + Bytes("\""),
-            ELOOP)
+        tellKept(destination, path, shown, .receiver, "unlink ", ELOOP)
     }
 
     /// Gives a new directory of the backup area owner and mode of the real one.
@@ -210,6 +206,14 @@ enum Backup {
         }
         // rsync has tried to copy last.
         let call = code == ENAMETOOLONG || isOnTheWay && code == EACCES ? "unlink " : "open "
+        tellKept(destination, path, shown, role, call, code)
+    }
+
+    /// - Parameter call: what failed for the backup `shown` of `path`.
+    private static func tellKept(
+        _ destination: Destination, _ path: Bytes, _ shown: Bytes, _ role: RoleName, _ call: String, _ code: Int32
+    ) {
+        let session = destination.session
         session.reporter.systemError(role, Bytes(text: call) + session.fullName(shown), code)
         session.reporter.systemError(
             role,

@@ -239,6 +239,12 @@ final class Destination: @unchecked Sendable {
 
     // MARK: - Attributes (chapter 04 §15)
 
+    /// Looks at what a directory gives to new items now, before its default ACL is replaced.
+    func keepNewPermissions(_ parent: (descriptor: Int32, id: Int32)) {
+        if options.perms || !options.acls || parent.descriptor < 0 { return }
+        _ = metadata(.generator).newPermissions(inDirectory: parent.descriptor, id: parent.id)
+    }
+
     /// The mode an entry is to get, given what stands at the destination.
     ///
     /// - Parameter parent: descriptor and path-table id of the directory that a new item is made in, whose default ACL

@@ -63,7 +63,7 @@ extension Generator {
         guard let match = alternate(list, entry) else { return .nothing }
         if exists {
             if match.level != .same { return .nothing }
-            let isSame = match.status.inode == status.inode && match.status.device == status.device
+            let isSame = match.status.isSameItem(as: status)
             if alternates.kind == .link && isSame { return .nothing }
         }
         switch (match.level, alternates.kind) {

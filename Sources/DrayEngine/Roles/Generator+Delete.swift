@@ -187,29 +187,16 @@ extension Generator {
         {
             _ = itemName.withCString { FileSystem.setMode(parent, $0, status.mode & 0o7777 | 0o200) }
         }
+        var stays = false
         if status.isDirectory {
-            if !(try emptyDirectory(
-                parent, itemName, path, device: device, isMakingRoom: isMakingRoom))
-            {
+            stays = !(try emptyDirectory(parent, itemName, path, device: device, isMakingRoom: isMakingRoom))
+            if stays {
                 session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
+                // Compatibility: of a directory inside, rsync tries to remove it all the same (and says so again; a dry
+                // run takes it for gone), unless no more may go: then it counts as skipped, for itself and for its parent.
                 let isLimitReached = isLimited && options.maxDelete.map { deletionCount >= max(0, $0) } ?? false
-                // Compatibility: of a directory inside, rsync tries to remove it all the same, and says so again.
-                if isNested && !isLimitReached {
-                    let code =
-                        options.dryRun
-                        ? ENOTEMPTY : itemName.withCString { FileSystem.unlink(parent, $0, isDirectory: true) }
-                    if code == ENOTEMPTY || code == EEXIST {
-                        session.reporter.info(Bytes("cannot delete non-empty directory: ") + path)
-                    } else if code != 0 && code != ENOENT {
-                        session.reporter.systemError(
-                            .generator, Bytes("delete_file: rmdir(") + path + Bytes(") failed"), code)
-                    }
-                }
-                // Compatibility: below the directory that was to go, each one that stays counts as skipped too.
-                if isNested, isLimited, let limit = options.maxDelete, deletionCount >= max(0, limit) {
-                    deletionsSkipped += 1
-                }
-                return false
+                if isNested && isLimitReached { deletionsSkipped += 1 }
+                if !isNested || isLimitReached { return false }
             }
         }
         if isLimited, let limit = options.maxDelete, deletionCount >= max(0, limit) {
@@ -245,7 +232,7 @@ extension Generator {
             deletedKinds.count(mode: status.mode)
             announceDeletion(path, status.mode)
         }
-        return true
+        return !(stays && options.dryRun)
     }
 
     /// Says what is about to go; the flags are those of rsync for the same purposes.

@@ -102,6 +102,8 @@ extension Generator {
             {
                 exists = false
             }
+            // Compatibility: directories in the first one get what it gave before its own ACL came.
+            if isRootDot { destination.keepNewPermissions((parent, entry.pointee.directory)) }
             return try handleDirectory(ndx, list, entry, parent, exists, status, directoryIndex)
         }
         if options.hardLinks > 0 && flags.contains(.hardLinked) {

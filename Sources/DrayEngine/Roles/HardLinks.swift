@@ -244,7 +244,7 @@ extension Generator {
         var leader = FileStatus()
         if source >= 0 { _ = FileSystem.status(source, otherName.cString(finished.name), follow: false, &leader) }
         if let alternate = finished.alternate { leader = alternate.status }
-        if exists && leader.inode != 0 && status.inode == leader.inode && status.device == leader.device {
+        if exists && leader.inode != 0 && status.isSameItem(as: leader) {
             // Already the same file: only mentioned when unchanged items are wished.
             var flags = differences(list, entry, exists: true, status: status, base: .localChange, xname: [])
             flags.insert(.localChange)
@@ -266,7 +266,7 @@ extension Generator {
             var shown = status
             if let match,
                 alternates.kind == .link
-                    ? match.status.inode == leader.inode && match.status.device == leader.device
+                    ? match.status.isSameItem(as: leader)
                     : match.level >= .sameContent
             {
                 known = true
