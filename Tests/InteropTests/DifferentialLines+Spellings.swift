@@ -4,7 +4,7 @@
 extension DifferentialLine {
     static let spellings: [DifferentialLine] =
         stops + emptyValues + words + texts + environments + links + backups + distances + daemonPaths
-        + singleFiles + listedNames + keptContents
+        + singleFiles + listedNames + listedRoots + keptContents
 
     private static func rows(
         _ scripts: [String], _ start: Start = .outdated, prepare: String = "", except: [String] = []
@@ -137,10 +137,10 @@ extension DifferentialLine {
         rows(
             ["--existing", "-t", "--ignore-existing", "-u", "--max-size=1b", "-n"].map {
                 "rsync -vv \($0) src/alpha dst/other"
-            }, prepare: "mkdir dst")
+            }, prepare: "mkdir -p dst")
         + rows(
             ["-t", "--ignore-existing", "-u", "-ut", "-I", "-i"].map { "rsync -vv \($0) src/alpha dst/other" },
-            prepare: "mkdir dst; cp -p src/alpha dst/other")
+            prepare: "cp -p src/alpha dst/other")
 
     /// Names of a list: rules of the directories above them, links of untrusted users.
     private static let listedNames =
@@ -163,6 +163,17 @@ extension DifferentialLine {
             prepare: """
                 mkdir -p src/real other; echo 1 >src/real/a; echo 2 >other/a; ln -s real src/in; ln -s ../other src/out
                 ln -s real src/own; chown -h 1:1 src/in src/out
+                """)
+
+    /// What was found of a directory below one `/./` says nothing about the one of that name below another.
+    private static let listedRoots =
+        rows(
+            ["p/./l/a\\nq/./l/a", "q/./l/a\\np/./l/a", "p/./l/a\\np/./l/b\\nq/./l/b"].map {
+                "printf '\($0)\\n' | rsync -r --files-from=- src dst/"
+            }, .nothing,
+            prepare: """
+                mkdir -p src/p/real src/q/real; echo 1 >src/p/real/a; echo 2 >src/q/real/a; echo 3 >src/p/real/b
+                cp src/p/real/b src/q/real/b; ln -s real src/p/l; ln -s real src/q/l; chown -h 1:1 src/q/l
                 """)
 
     /// Deletions that fail inside a directory.
