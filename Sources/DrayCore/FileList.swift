@@ -20,12 +20,10 @@ public struct FileEntryFlags: OptionSet, BitwiseCopyable, Sendable {
     public static let duplicate = Self(rawValue: 0x0040)
     /// The directory is a mount point that is not entered.
     public static let mountPoint = Self(rawValue: 0x0080)
-    /// Sender: data was sent once; receiver: redo was asked for.
+    /// Sender: data was sent once.
     public static let sent = Self(rawValue: 0x0100)
     /// The directory could not be made or must not be touched; its contents are skipped.
     public static let missingDirectory = Self(rawValue: 0x0200)
-    /// Receiving side: nothing stood at the file's place when it was asked for.
-    public static let absent = Self(rawValue: 0x1000)
     /// nanoseconds were transmitted.
     public static let hasNanoseconds = Self(rawValue: 0x0400)
 }
@@ -98,6 +96,9 @@ public final class FileSegment: @unchecked Sendable {
     @exclusivity(unchecked) private var order: [UInt32] = []
     /// Transfer indices follow the wire, not the order.
     @exclusivity(unchecked) public private(set) var indexesByWire = false
+    /// Receiving side: entries at whose places nothing stood when they were asked for, by index from `ndxStart`. The
+    /// generator marks, the receiver asks; a peer that sends before it is asked makes them do both at once.
+    @exclusivity(unchecked) public private(set) var absentPlaces = AtomicBits.none
 
     /// How a list is used, which decides its storage.
     public enum Use { case wholeTransfer, segment, growingDirectoryTable }
@@ -249,6 +250,9 @@ public final class FileSegment: @unchecked Sendable {
         if count < 2 { return }
         FileOrder(segment: self, protocolVersion: protocolVersion).sort(&order)
     }
+
+    /// Makes room for `absentPlaces`; called once the list is complete and before others see it.
+    public func prepareForReceiving() { absentPlaces = AtomicBits(count: count) }
 
     /// Sorted position of the live entry called `name` in directory `directory` (a path-table id), of any type; nil if
     /// there is none. The list must be sorted for protocol ≥ 29 or older as given.

@@ -206,6 +206,7 @@ final class ListReceiver {
             }
         }
         if session.options.pruneEmptyDirs { PruneEmptyDirectories.run(segment) }
+        segment.prepareForReceiving()
     }
 
     private func count(_ segment: FileSegment, bytes: Int64) {

@@ -74,7 +74,7 @@ extension Generator {
         let basis = chooseBasis(list, entry.pointee, exists: exists, partial: partial, match)
         if case .none = basis, mayDefer, deferHardLink(ndx, list, entry.pointee) { return }
         let isKnown = exists || match != nil
-        if !isKnown, case .none = basis { entry.pointee.flags.insert(.absent) }
+        if !isKnown, case .none = basis { list.absentPlaces.insert(Int(ndx - list.ndxStart)) }
         alternateDirectory = match?.directory
         defer { alternateDirectory = nil }
         let flags = differences(

@@ -42,7 +42,7 @@ extension Receiver {
     ) throws(TransferFailure) -> ReceiverEvents.Event? {
         var record = given
         if session.protocolVersion < 29 { record.basisType = guessedBasis }
-        let isRedo = entry.pointee.flags.contains(.sent)
+        let isRedo = !redoAsked.isEmpty && redoAsked.contains(ndx)
         let parent = cache.descriptor(entry.pointee.directory)
         if parent < 0 {
             reportParent(list, entry.pointee, -parent)
@@ -51,7 +51,7 @@ extension Receiver {
         }
         // The generator has looked: nothing is to be opened, compared or replaced.
         let isNew =
-            entry.pointee.flags.contains(.absent) && !isRedo && record.basisType == BasisType.destination
+            list.absentPlaces.contains(Int(ndx - list.ndxStart)) && !isRedo && record.basisType == BasisType.destination
             && !options.updatesInPlace && session.protocolVersion >= 29
         var basisStatus = FileStatus()
         var basisDescriptor: Int32 = -1
@@ -332,7 +332,7 @@ extension Receiver {
                 Bytes("ERROR: ") + shown + Bytes(text: " failed verification -- update \(kept)."))
             return .failed(ndx)
         }
-        entry.pointee.flags.insert(.sent)
+        redoAsked.insert(ndx)
         if options.readsBatch { resendWanted.insert(ndx) }
         let outlook = options.readsBatch ? "may" : "will"
         if options.info[.name] >= 1 || options.itemize > 0 {

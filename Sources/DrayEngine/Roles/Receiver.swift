@@ -37,6 +37,8 @@ final class Receiver {
     private(set) var phase = 0
     /// Files of a batch that failed verification and have not come again.
     var resendWanted: Set<Int32> = []
+    /// Files that came out wrong and are asked for once more.
+    var redoAsked: Set<Int32> = []
     private let maxPhase: Int
     private let reportsItems: Bool
     /// Finished files that wait in the partial directory (`--delay-updates`), by index.
