@@ -9,18 +9,21 @@ import DrayFiles
 import DrayFilters
 import Glibc
 
-/// Opens batch files. Paths of the operator: no symlink of an untrusted user is followed.
+/// Opens batch files. Paths of the operator: no symlink of an untrusted user is followed unless the options say so.
 enum BatchFiles {
-    static func create(_ path: Bytes, mode: mode_t, failing code: ExitCode) throws(TransferFailure) -> Int32 {
-        let descriptor = OperatorFile.open(path, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
+    static func create(
+        _ path: Bytes, mode: mode_t, failing code: ExitCode, _ options: TransferOptions
+    ) throws(TransferFailure) -> Int32 {
+        let descriptor = OperatorFile.open(
+            path, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: mode, trusting: options.insecureLinks)
         if descriptor < 0 { throw openError(path, -descriptor, code) }
         return descriptor
     }
 
     /// Opens a batch file for reading; `-` is standard input.
-    static func open(_ path: Bytes) throws(TransferFailure) -> Int32 {
+    static func open(_ path: Bytes, _ options: TransferOptions) throws(TransferFailure) -> Int32 {
         if path == Bytes("-") { return STDIN_FILENO }
-        let descriptor = OperatorFile.open(path, flags: O_RDONLY)
+        let descriptor = OperatorFile.open(path, flags: O_RDONLY, trusting: options.insecureLinks)
         if descriptor < 0 { throw openError(path, -descriptor, .fileIO) }
         var status = stat()
         let type = fstat(descriptor, &status) == 0 ? status.st_mode & S_IFMT : 0
@@ -63,10 +66,12 @@ extension RsyncCommand {
         let place = command.operands.last ?? []
         let script = try BatchScript(
             words: command.client.words, destination: RemoteOperand(place)?.path ?? place,
-            rules: rules.encodeForScript(protocolVersion: command.options.protocolVersion),
+            rules: rules.encodeForScript(),
             isNulSeparated: command.options.fromZero, protocolVersion: command.options.protocolVersion)
-        let scriptFile = try BatchFiles.create(path + Bytes(".sh"), mode: 0o700, failing: .fileSelection)
-        command.client.batchDescriptor = try BatchFiles.create(path, mode: 0o600, failing: .fileIO)
+        let scriptFile = try BatchFiles.create(
+            path + Bytes(".sh"), mode: 0o700, failing: .fileSelection, command.options)
+        command.client.batchDescriptor = try BatchFiles.create(
+            path, mode: 0o600, failing: .fileIO, command.options)
         writeAll(command.client.batchDescriptor, Session.batchFlags(command.options))
         let text = script.text
         command.client.beginScript = {
@@ -79,7 +84,7 @@ extension RsyncCommand {
     func runReplay(_ parsed: ParsedCommand) throws(TransferFailure) -> ExitCode {
         var command = parsed
         guard let path = command.client.readBatch else { throw TransferFailure(.syntax, role: .unsplitReceiver) }
-        let descriptor = try BatchFiles.open(path)
+        let descriptor = try BatchFiles.open(path, command.options)
         defer { if descriptor != STDIN_FILENO { close(descriptor) } }
         guard let destination = command.operands.last else { throw TransferFailure(.syntax, role: .unsplitReceiver) }
         if RemoteOperand(destination) != nil {

@@ -106,6 +106,7 @@ extension FilterList {
             let keeps = !settings.amServer && settings.side == .receiver && settings.deleteExcluded
             keepsCVSFiles = keeps && cvsTemplate == nil
             try addFilter(Bytes("-C"))
+            cvsOptionRule = rules.indices.last
             if keeps, !rules.isEmpty { rules[rules.count - 1].flags.formUnion(.sides) }
             // rsync makes the list at once, and tells.
             if onTrace != nil { _ = builtCVSRules() }

@@ -39,11 +39,12 @@ extension FilterList {
         return texts
     }
 
-    /// The rules as lines of the script that applies a batch file: those of both sides, without the built-in ones of CVS.
-    public func encodeForScript(protocolVersion: Int32) -> [Bytes] {
-        rules.filter { !$0.flags.contains(.cvs) || $0.flags.contains(.perDirectory) }.map { rule in
-            let old = rule.flags.contains(.include) ? Bytes("+ ") : Bytes("- ")
-            let prefix = protocolVersion >= 29 ? modernPrefix(rule, protocolVersion, false) ?? old : old
+    /// The rules as lines of the script that applies a batch file: those of both sides, without what the option `-C`
+    /// adds, for that stands in the script itself. The letters are those of the newest protocol, whatever is spoken.
+    public func encodeForScript() -> [Bytes] {
+        rules.indices.filter { $0 != cvsOptionRule }.map { index in
+            let rule = rules[index]
+            let prefix = modernPrefix(rule, ProtocolVersion.newest, false) ?? []
             return prefix + rule.pattern + (rule.flags.contains(.directoryOnly) ? Bytes("/") : [])
         }
     }

@@ -90,6 +90,8 @@ public final class FilterList {
     var cvsRules: [FilterRule]?
     /// What the patterns of the cvs list take over from the rule that asked for it.
     var cvsTemplate: FilterRule.Flags?
+    /// Place of the rule that the option `-C` has added.
+    var cvsOptionRule: Int?
     /// The cvs list protects, too, though `--delete-excluded` takes that from other rules.
     var keepsCVSFiles = false
     var mergeDepth = 0
@@ -115,6 +117,7 @@ public final class FilterList {
         other.cvsRules = cvsRules
         other.cvsTemplate = cvsTemplate
         other.keepsCVSFiles = keepsCVSFiles
+        other.cvsOptionRule = cvsOptionRule
         other.hasXattrRules = hasXattrRules
         other.hasSeenDirMerge = hasSeenDirMerge
         other.onNotice = onNotice

@@ -153,6 +153,14 @@ extension DifferentialLine {
     private static let batches: [DifferentialLine] = [
         DifferentialLine("rsync -ai --write-batch=batch src/ dst/; rm batch*", .outdated),
         DifferentialLine("rsync -ai --only-write-batch=batch src/ dst/; rm batch*", .outdated),
+        DifferentialLine(
+            "ln -s . o; chown -h 12 o; rsync -a --insecure-links --write-batch=o/batch src/ dst/; "
+                + "rsync -ai --insecure-links --read-batch=o/batch new/; rsync -a --read-batch=o/batch new/; "
+                + "rsync -a --write-batch=o/x src/ dst/; ls; rm batch* o"),
+        DifferentialLine("rsync -a -f -C --write-batch=batch src/ dst/; cat batch.sh; rm batch*"),
+        DifferentialLine("rsync -aC -f -Cp -f ':C .o' --write-batch=batch src/ dst/; cat batch.sh; rm batch*"),
+        DifferentialLine(
+            "rsync -a -f '-s *.o' -f '+r x' --protocol=28 --write-batch=batch src/ dst/; cat batch.sh; rm batch*"),
         DifferentialLine("rsync -a --write-batch=batch src/ dst/; rsync -ai --read-batch=batch new/; rm batch*"),
         DifferentialLine("rsync -ab --write-batch=batch src/ dst/; cat batch.sh; rm batch*", .outdated),
         DifferentialLine("rsync -av --write-batch=batch src/ dst/; rsync -av --read-batch=- new/ < batch; rm batch*"),
