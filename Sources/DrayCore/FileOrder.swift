@@ -20,12 +20,9 @@ public struct FileOrder {
     /// Stable merge sort of entry numbers.
     func sort(_ order: inout [UInt32]) {
         let count = order.count
-        var sorted = true
-        for index in 1..<count where compare(order[index - 1], order[index]) > 0 {
-            sorted = false
-            break
-        }
-        if sorted { return }
+        guard let first = (1..<count).first(where: { compare(order[$0 - 1], order[$0]) > 0 }) else { return }
+        // Some file systems list the newest name first. Equal entries would change places, so they end this.
+        if first == 1, (2..<count).allSatisfy({ compare(order[$0 - 1], order[$0]) > 0 }) { return order.reverse() }
         var scratch = order
         order.withUnsafeMutableBufferPointer { a in
             scratch.withUnsafeMutableBufferPointer { b in

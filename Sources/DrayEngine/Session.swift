@@ -53,25 +53,25 @@ public struct SessionEnvironment: Sendable {
 /// State shared by the roles of one side. Set up by one thread, read-only afterwards but for thread-safe members.
 public final class Session: @unchecked Sendable {
     // Safe: mutable members are written during set-up, before role threads exist.
-    public internal(set) var options: TransferOptions
+    @exclusivity(unchecked) public internal(set) var options: TransferOptions
     public let environment: SessionEnvironment
     public let channel: any ByteChannel
     public let reader: WireReader
     public let writer: WireWriter
     public let reporter: Reporter
-    public internal(set) var protocolVersion: Int32 = ProtocolVersion.newest
-    public internal(set) var remoteVersion: Int32 = 0
-    public internal(set) var flags: CompatibilityFlags = []
-    public internal(set) var checksumSeed: Int32 = 0
+    @exclusivity(unchecked) public internal(set) var protocolVersion: Int32 = ProtocolVersion.newest
+    @exclusivity(unchecked) public internal(set) var remoteVersion: Int32 = 0
+    @exclusivity(unchecked) public internal(set) var flags: CompatibilityFlags = []
+    @exclusivity(unchecked) public internal(set) var checksumSeed: Int32 = 0
     /// `--iconv`: names of this side and of the wire.
-    public internal(set) var conversion: CharacterConversion?
+    @exclusivity(unchecked) public internal(set) var conversion: CharacterConversion?
     /// Names of the extensions that both sides have; see `agreeOnExtensions`.
-    public internal(set) var extensions: Set<Bytes> = []
-    public internal(set) var transferChecksum = ChecksumAlgorithm.md5
-    public internal(set) var fileChecksum = ChecksumAlgorithm.md5
-    public internal(set) var compression = Compression()
+    @exclusivity(unchecked) public internal(set) var extensions: Set<Bytes> = []
+    @exclusivity(unchecked) public internal(set) var transferChecksum = ChecksumAlgorithm.md5
+    @exclusivity(unchecked) public internal(set) var fileChecksum = ChecksumAlgorithm.md5
+    @exclusivity(unchecked) public internal(set) var compression = Compression()
     /// `--write-batch`: where the stream is recorded.
-    var recorder: BatchRecorder?
+    @exclusivity(unchecked) var recorder: BatchRecorder?
     /// `--read-batch`: what the generator wants of the file.
     let wishes: BatchWishes?
     /// Filters of the user; a role may change its per-directory state, so only the role that needs it touches it.
@@ -84,7 +84,7 @@ public final class Session: @unchecked Sendable {
     /// The receiving half of a local copy, which ends when the sending half does.
     weak var companion: Session?
     /// A local copy: files that its halves hand over instead of data.
-    var offers: FileOffers?
+    @exclusivity(unchecked) var offers: FileOffers?
     /// Lowest-numbered signal or limit that ends the run: set by `interrupt`.
     let startNanoseconds = monotonicNanoseconds()
     /// Wall clock when the session began, seconds since 1970.
@@ -134,13 +134,13 @@ public final class Session: @unchecked Sendable {
     }
 
     /// The client was told of a refusal and is to find the connection reset.
-    public internal(set) var hasRefused = false
+    @exclusivity(unchecked) public internal(set) var hasRefused = false
     /// `--debug=exit`: the end was told, and by the code of which process the client learns how it went.
-    public internal(set) var hasToldExit = false
-    public internal(set) var givenExit = ExitCode.ok
+    @exclusivity(unchecked) public internal(set) var hasToldExit = false
+    @exclusivity(unchecked) public internal(set) var givenExit = ExitCode.ok
 
     /// The peer has said why it ends, so its user knows.
-    public private(set) var peerHasEnded = false
+    @exclusivity(unchecked) public private(set) var peerHasEnded = false
 
     var interruption: ExitCode? {
         let code = stopRequest.load(ordering: .relaxed)
@@ -385,7 +385,7 @@ public final class Session: @unchecked Sendable {
     // MARK: - Messages and time-outs
 
     /// Called for indices of MSG_SUCCESS and MSG_NO_SEND; a local copy adds which inode was written.
-    var onIndexMessage: ((MessageCode, Int32, FileIdentity?) throws(TransferFailure) -> Void)?
+    @exclusivity(unchecked) var onIndexMessage: ((MessageCode, Int32, FileIdentity?) throws(TransferFailure) -> Void)?
 
     private func receive(_ code: MessageCode, _ payload: UnsafeRawBufferPointer) throws(TransferFailure) {
         func value() -> Int32 { Int32(littleEndian: payload.loadUnaligned(as: Int32.self)) }
@@ -487,7 +487,7 @@ public final class Session: @unchecked Sendable {
     }
 
     /// Directory that relative names are shown below: the process's, or the destination once it is known.
-    var displayDirectory: Bytes = Session.currentDirectory()
+    @exclusivity(unchecked) var displayDirectory: Bytes = Session.currentDirectory()
 
     static func currentDirectory() -> Bytes {
         guard let text = getcwd(nil, 0) else { return [] }

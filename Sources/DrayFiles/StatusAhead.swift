@@ -10,14 +10,14 @@ import Glibc
 /// here is thrown away; nothing depends on it.
 public final class StatusAhead {
     private let helpers: StatusHelpers
-    private var crew: StatusCrew?
+    @exclusivity(unchecked) private var crew: StatusCrew?
     private let room = StatusRoom()
-    private var text: [CChar] = []
-    private var offsets: [Int] = []
-    private var directory: Int32 = -1
-    private var calls = 0
+    @exclusivity(unchecked) private var text: [CChar] = []
+    @exclusivity(unchecked) private var offsets: [Int] = []
+    @exclusivity(unchecked) private var directory: Int32 = -1
+    @exclusivity(unchecked) private var calls = 0
     /// Mean nanoseconds of the last calls whose time was taken, newer ones weighing more.
-    private var mean: UInt64 = 0
+    @exclusivity(unchecked) private var mean: UInt64 = 0
     /// Names that are asked for in one go.
     public static let batch = 256
 

@@ -38,6 +38,34 @@ import Testing
         #expect(try sorted(Self.modern.shuffled(using: &generator), version: 32) == Self.modern)
     }
 
+    @Test func listsThatComeBackwardsAreSorted() throws {
+        #expect(try sorted(Self.modern.reversed(), version: 32) == Self.modern)
+        #expect(try sorted(["b", "a"], version: 32) == ["a", "b"])
+        #expect(try sorted(["c", "b", "a", "aa"], version: 32) == ["a", "aa", "b", "c"])
+    }
+
+    /// The first of two equal names is the one that counts, in whatever order the others come.
+    @Test(arguments: [["c", "b", "b", "a"], ["b", "b"], ["d", "c", "b", "a", "b"], ["a", "b", "b", "c"]])
+    func equalNamesKeepTheirOrder(names: [String]) throws {
+        let paths = PathTable()
+        let attributes = AttributeTable()
+        let segment = FileSegment(paths: paths, attributes: attributes, ndxStart: 0, use: .wholeTransfer)
+        for (index, name) in names.enumerated() {
+            let offset = try #require(Bytes(text: name).withUnsafeBytes { segment.storeName($0) })
+            segment.append(
+                FileEntry(
+                    nameOffset: offset, nameLength: UInt16(name.utf8.count), flags: [], directory: 0,
+                    attributes: attributes.intern(.init(mode: 0o100644, uid: 0, gid: 0)), length: Int64(index),
+                    mtime: 0,
+                    nanoseconds: 0, extra: -1))
+        }
+        segment.sort(protocolVersion: 32)
+        let sorted = (0..<segment.count).map { segment.entry($0).pointee }
+        #expect(sorted.map { segment.path($0).displayText } == names.sorted())
+        let lengths = sorted.filter { segment.path($0).displayText == "b" }.map(\.length)
+        #expect(lengths == lengths.sorted())
+    }
+
     @Test func oldOrderIsPlainBytes() throws {
         let names = Self.modern
         let expected = [

@@ -19,10 +19,10 @@ final class ListReceiver {
     let lists: LiveLists
     /// ACLs and xattr lists that entries refer to.
     let received: ReceivedMetadata
-    private var statistics = TransferStatistics()
-    private var finalListFreed = false
+    @exclusivity(unchecked) private var statistics = TransferStatistics()
+    @exclusivity(unchecked) private var finalListFreed = false
     /// What `--debug=dup` tells of the list that has been prepared.
-    private var droppedLines: [Bytes] = []
+    @exclusivity(unchecked) private var droppedLines: [Bytes] = []
 
     init(session: Session, judge: (any NameJudge)?) throws(TransferFailure) {
         self.session = session

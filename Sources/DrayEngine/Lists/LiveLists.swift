@@ -178,3 +178,23 @@ final class LiveLists: Sendable {
         return (directories.entries, directories.entry(Int(segment.parentDirectory)))
     }
 }
+
+/// Finds entries one after the other: most are in the list of the one before, which is found without a lock.
+struct RecentList {
+    private var list: FileSegment?
+
+    /// Must be called when a list is dropped, so that nothing is found in it any more.
+    mutating func forget() { list = nil }
+
+    /// The entry that `ndx` stands for and the list it is stored in.
+    mutating func entry(
+        _ ndx: Int32, in lists: LiveLists
+    ) -> (list: FileSegment, entry: UnsafeMutablePointer<FileEntry>)? {
+        if let list, ndx >= list.ndxStart, ndx <= list.ndxEnd {
+            return (list, list.indexedEntry(Int(ndx - list.ndxStart)))
+        }
+        guard let (segment, position) = lists.find(ndx), position >= 0 else { return lists.entry(ndx) }
+        list = segment
+        return (segment, segment.indexedEntry(position))
+    }
+}

@@ -39,13 +39,13 @@ final class CommitLane: @unchecked Sendable {
     private let jobs = UnsafeMutablePointer<Job>.allocate(capacity: slotCount)
     private let names = UnsafeMutablePointer<CChar>.allocate(capacity: slotCount * TemporaryName.capacity)
     private let state = Monitor(State())
-    private var thread: RoleThread?
+    @exclusivity(unchecked) private var thread: RoleThread?
     /// The receiver's count of jobs, and what it knows of the other counts.
     @exclusivity(unchecked) private var produced = 0
     @exclusivity(unchecked) private var published = 0
     @exclusivity(unchecked) private var finished = 0
     private let finalName = NameBuffer()
-    private var outcomes: [ReceiverEvents.Event] = []
+    @exclusivity(unchecked) private var outcomes: [ReceiverEvents.Event] = []
 
     /// Starts the thread; nil where it could not run beside the receiver.
     init?(destination: Destination, events: ReceiverEvents) {

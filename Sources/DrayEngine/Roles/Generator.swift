@@ -23,60 +23,53 @@ final class Generator {
     let metadataName = NameBuffer()
     /// Numbers of long attribute values that the entry being looked at lacks.
     @exclusivity(unchecked) var wantedXattrs: [Int32] = []
-    var temporaryNames = TemporaryName()
+    @exclusivity(unchecked) var temporaryNames = TemporaryName()
     /// Temporary name that the last link or node was made under; nil if there was none.
-    var attemptedName: Bytes?
+    @exclusivity(unchecked) var attemptedName: Bytes?
     let blockHasher: BlockHasher
     let wholeHasher: StrongHasher
     let sumBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
     let filters: FilterWalk
     @exclusivity(unchecked) var links = HardLinkGroups()
     let alternates: AlternateBases
-    var similarNames = SimilarNames()
+    @exclusivity(unchecked) var similarNames = SimilarNames()
     /// Directory of the alternate item that is being compared in place of the destination's.
-    var alternateDirectory: Int32?
+    @exclusivity(unchecked) var alternateDirectory: Int32?
 
-    /// One list while its transfers are outstanding.
-    final class Progress {
-        let segment: FileSegment
-        var outstanding = 0
-        var redo = 0
-        init(_ segment: FileSegment) { self.segment = segment }
-    }
-    @exclusivity(unchecked) private var open: [Progress] = []
-    private var taken = 0
+    @exclusivity(unchecked) private var open = OpenLists()
+    @exclusivity(unchecked) private var taken = 0
     @exclusivity(unchecked) private var inFlight = 0
     /// When the oldest request that has not been flushed was written; 0 if there is none.
     @exclusivity(unchecked) private var waitingSince: UInt64 = 0
     @exclusivity(unchecked) private var sinceLook = 0
     private static let longestDelayNanoseconds: UInt64 = 20_000_000
-    private var phasesDone = 0
+    @exclusivity(unchecked) private var phasesDone = 0
     @exclusivity(unchecked) private var redoQueue: [Int32] = []
-    private var requestsAllowed = true
+    @exclusivity(unchecked) private var requestsAllowed = true
     /// Directories made before their own list arrived, by directory index.
     @exclusivity(unchecked) var createdEarly: Set<Int32> = []
     /// Path-table id of the directory whose list is being walked when this run made it: nothing can be in it.
-    var freshDirectory: Int32 = -1
+    @exclusivity(unchecked) var freshDirectory: Int32 = -1
     /// Where answers about existing files take long, they are asked for early, up to this entry of this list.
     let ahead = StatusAhead()
     @exclusivity(unchecked) var aheadEnd = 0
     @exclusivity(unchecked) var aheadList: Int32 = -1
     /// The last directory that was made just before its own list.
-    var lastMade: Int32 = -1
+    @exclusivity(unchecked) var lastMade: Int32 = -1
     /// In a dry run, path-table ids of directories that would be made: what stands there now is not looked into.
-    var assumedMissing: Set<Int32> = []
+    @exclusivity(unchecked) var assumedMissing: Set<Int32> = []
     /// A directory (path) that could not be made: everything below is skipped (one list for everything).
     @exclusivity(unchecked) var skippedPath: Bytes?
     /// Modes of directories that were made writable for us meanwhile, by path.
-    var openedModes: [Bytes: UInt32] = [:]
+    @exclusivity(unchecked) var openedModes: [Bytes: UInt32] = [:]
     /// Every file is in place.
-    var isFinishing = false
-    var deletedKinds = TransferStatistics.Kinds()
-    var deletionCount = 0
-    var deletionsSkipped = 0
-    var saidIOError = false
-    var delayedDeletions: [(path: Bytes, mode: UInt32)] = []
-    var lastParent: Int32 = -1
+    @exclusivity(unchecked) var isFinishing = false
+    @exclusivity(unchecked) var deletedKinds = TransferStatistics.Kinds()
+    @exclusivity(unchecked) var deletionCount = 0
+    @exclusivity(unchecked) var deletionsSkipped = 0
+    @exclusivity(unchecked) var saidIOError = false
+    @exclusivity(unchecked) var delayedDeletions: [(path: Bytes, mode: UInt32)] = []
+    @exclusivity(unchecked) var lastParent: Int32 = -1
 
     init(session: Session, destination: Destination, lists: LiveLists, events: ReceiverEvents) {
         self.session = session
@@ -111,8 +104,8 @@ final class Generator {
         }
         session.debug(.genr, words: "generator starting pid=\(getpid())")
         if options.deleteMode == .before && !options.listOnly { try deletePass() }
-        while let progress = try nextList() {
-            try walk(progress)
+        while let segment = try nextList() {
+            try walk(segment)
             if !session.incremental { break }
         }
         if options.deleteMode == .during || options.deleteMode == .delay { try filters.changeToNothing() }
@@ -130,7 +123,7 @@ final class Generator {
             while phasesDone < 1 { try waitForReceiver() }
         }
         try drainRedo()
-        while open.contains(where: { $0.redo > 0 }) { try waitForReceiver() }
+        while open.redoCount > 0 { try waitForReceiver() }
         try finishPhases()
     }
 
@@ -189,7 +182,7 @@ final class Generator {
 
     // MARK: - Lists
 
-    private func nextList() throws(TransferFailure) -> Progress? {
+    private func nextList() throws(TransferFailure) -> FileSegment? {
         while true {
             // Only hard links look further than the next list.
             let count = options.hardLinks > 0 ? Int.max : 1
@@ -200,9 +193,8 @@ final class Generator {
             }
             if let segment = ready.first, try prepareHardLinks(ready, complete) {
                 taken += 1
-                let progress = Progress(segment)
-                open.append(progress)
-                return progress
+                open.append(segment)
+                return segment
             }
             if complete { return nil }
             try process(events.take())
@@ -222,8 +214,7 @@ final class Generator {
         return links.takeNext(ready, complete: complete)
     }
 
-    private func walk(_ progress: Progress) throws(TransferFailure) {
-        let segment = progress.segment
+    private func walk(_ segment: FileSegment) throws(TransferFailure) {
         defer { session.wishes?.decided(below: segment.ndxStart + Int32(segment.count)) }
         requestsAllowed = session.incremental
         let directoryIndices = session.incremental ? segment.directoryIndices() : []
@@ -335,11 +326,11 @@ final class Generator {
     private func finishLists(includingLast: Bool) throws(TransferFailure) {
         guard session.incremental else { return }
         if options.hardLinks == 0 { try process(events.take()) }
-        while let first = open.first, first.outstanding == 0, first.redo == 0, open.count > 1 || includingLast {
+        while open.count > 1 || includingLast, let first = open.finished {
             open.removeFirst()
-            links.forget(first.segment)
-            if first.segment.parentDirectory >= 0 {
-                let index = first.segment.parentDirectory
+            links.forget(first)
+            if first.parentDirectory >= 0 {
+                let index = first.parentDirectory
                 if options.debug[.time] >= 2 {
                     tellTouchUp(lists.directories.entries, lists.directories.entry(Int(index)).pointee, index)
                 }
@@ -359,12 +350,6 @@ final class Generator {
         }
     }
 
-    private func progress(for ndx: Int32) -> Progress? {
-        // Requests concern few lists: the newest ones are asked for most.
-        for progress in open.reversed() where progress.segment.ndxStart - 1 <= ndx { return progress }
-        return nil
-    }
-
     private func process(_ list: [ReceiverEvents.Event]) throws(TransferFailure) {
         for event in list {
             switch event {
@@ -377,7 +362,7 @@ final class Generator {
             // Nothing more is to come for it but its name, at the very end: it must not hold up other requests.
             case .delayed: inFlight -= 1
             case .published(let ndx, let isInPlace):
-                progress(for: ndx)?.outstanding -= 1
+                open.addOutstanding(-1, for: ndx)
                 // The source of what was given up stays.
                 try finishedTransfer(ndx, removesSource: isInPlace)
             case .noSend(let ndx), .failed(let ndx):
@@ -386,10 +371,8 @@ final class Generator {
                 try abandonedTransfer(ndx)
             case .redo(let ndx):
                 inFlight -= 1
-                if let progress = progress(for: ndx) {
-                    progress.outstanding -= 1
-                    progress.redo += 1
-                }
+                open.addOutstanding(-1, for: ndx)
+                open.addRedo(1, for: ndx)
                 redoQueue.append(ndx)
             }
         }
@@ -398,23 +381,23 @@ final class Generator {
 
     private func settle(_ ndx: Int32) {
         inFlight -= 1
-        progress(for: ndx)?.outstanding -= 1
+        open.addOutstanding(-1, for: ndx)
     }
 
     func noteRequested(_ ndx: Int32) {
         if !options.requestsData { return }
         inFlight += 1
-        progress(for: ndx)?.outstanding += 1
+        open.addOutstanding(1, for: ndx)
     }
 
     /// A member of a hard-link group waits for its leader: its list is not finished.
-    func noteWaiting(_ ndx: Int32) { progress(for: ndx)?.outstanding += 1 }
-    func noteNoLongerWaiting(_ ndx: Int32) { progress(for: ndx)?.outstanding -= 1 }
+    func noteWaiting(_ ndx: Int32) { open.addOutstanding(1, for: ndx) }
+    func noteNoLongerWaiting(_ ndx: Int32) { open.addOutstanding(-1, for: ndx) }
 
     private func drainRedo() throws(TransferFailure) {
         while !redoQueue.isEmpty {
             let ndx = redoQueue.removeFirst()
-            progress(for: ndx)?.redo -= 1
+            open.addRedo(-1, for: ndx)
             guard let (list, entry) = lists.entry(ndx) else { continue }
             try requestAgain(ndx, list, entry)
         }

@@ -74,11 +74,11 @@ extension Receiver {
             session.reporter.systemError(
                 .receiver, Bytes("ftruncate failed on ") + destination.display(list, entry), truncateCode)
         }
-        let expected = try reader.bytes(session.transferChecksum.digestLength)
+        try reader.bytes(into: lastSum.bytes)
         session.debug(.deltasum, 2, words: "got file_sum")
-        lastSum = expected
         if let isComplete { return isComplete ? .good : .bad }
-        return hasher.finish() == expected ? .good : .bad
+        ownSum.take(from: hasher)
+        return ownSum.matches(lastSum) ? .good : .bad
     }
 
     func writeFailure(_ list: FileSegment, _ entry: FileEntry, _ code: Int32) -> TransferFailure {

@@ -33,34 +33,36 @@ final class Receiver {
     @exclusivity(unchecked) var statistics = TransferStatistics()
     let progress: ProgressMeter
     /// Sum of the file that was received last.
-    var lastSum = Bytes()
-    private(set) var phase = 0
+    let lastSum: FileSum
+    /// Sum of what came of it.
+    let ownSum: FileSum
+    @exclusivity(unchecked) private(set) var phase = 0
     /// Files of a batch that failed verification and have not come again.
-    var resendWanted: Set<Int32> = []
+    @exclusivity(unchecked) var resendWanted: Set<Int32> = []
     /// Files that came out wrong and are asked for once more.
-    var redoAsked: Set<Int32> = []
+    @exclusivity(unchecked) var redoAsked: Set<Int32> = []
     private let maxPhase: Int
     private let reportsItems: Bool
     /// Finished files that wait in the partial directory (`--delay-updates`), by index.
-    var delayed: [Int32] = []
+    @exclusivity(unchecked) var delayed: [Int32] = []
     /// The open basis of the file being concluded if it is another one: abbreviated attributes are taken from it.
-    var attributeBasis: Int32 = -1
+    @exclusivity(unchecked) var attributeBasis: Int32 = -1
     /// A file could not be saved before it was to be replaced.
-    var backupIsMissing = false
+    @exclusivity(unchecked) var backupIsMissing = false
     /// The running file, open, when the sending half of a local copy has handed it over; else −1.
     @exclusivity(unchecked) var offered: Int32 = -1
     /// The running file has a place for its data: only then is it mentioned.
-    var hasTarget = false
+    @exclusivity(unchecked) var hasTarget = false
     /// Literal data of the running file has arrived.
-    var literalSeen = false
+    @exclusivity(unchecked) var literalSeen = false
     /// Outcomes that the generator has not been told yet: it is woken for many at once.
     @exclusivity(unchecked) private var unposted: [ReceiverEvents.Event] = []
     private static let eventGroup = 32
     /// Puts files in place beside this thread, once there have been some; only where a rename is all that it takes.
-    var lane: CommitLane?
-    var mayCommitLater: Bool
+    @exclusivity(unchecked) var lane: CommitLane?
+    @exclusivity(unchecked) var mayCommitLater: Bool
     /// The list that the last record was about.
-    @exclusivity(unchecked) private var recent: FileSegment?
+    @exclusivity(unchecked) private var recent = RecentList()
 
     init(session: Session, destination: Destination, listReceiver: ListReceiver, events: ReceiverEvents) {
         self.session = session
@@ -74,6 +76,8 @@ final class Receiver {
         cache = destination.makeCache(capacity: 96)
         alternates = destination.makeAlternates()
         hasher = StrongHasher(session.transferChecksum, seed: session.checksumSeed)
+        lastSum = FileSum(session.transferChecksum)
+        ownSum = FileSum(session.transferChecksum)
         tokens = TokenReader(reader, session.compression.method)
         progress = ProgressMeter(session: session, lists: lists)
         maxPhase = session.protocolVersion >= 29 ? 2 : 1
@@ -143,7 +147,7 @@ final class Receiver {
                 try awaitGenerator()
                 if !session.incremental || !lists.isEmpty { progress.listEnded() }
                 if session.incremental && !lists.isEmpty {
-                    recent = nil
+                    recent.forget()
                     let remaining = lists.dropFirst()
                     if remaining { continue }
                     listReceiver.noteFinalListFreed()
@@ -237,19 +241,11 @@ final class Receiver {
 
     // MARK: - One reply
 
-    /// The entry of an index. Most records are about the list of the record before, which is found without a lock.
-    private func entry(_ ndx: Int32) -> (list: FileSegment, entry: UnsafeMutablePointer<FileEntry>)? {
-        if let recent, ndx >= recent.ndxStart, ndx <= recent.ndxEnd {
-            return (recent, recent.indexedEntry(Int(ndx - recent.ndxStart)))
-        }
-        guard let (segment, position) = lists.find(ndx), position >= 0 else { return lists.entry(ndx) }
-        recent = segment
-        return (segment, segment.indexedEntry(position))
-    }
-
     private func handle(_ ndx: Int32) throws(TransferFailure) {
         var record = try ItemRecord(flagsFrom: reader)
-        guard let (list, entry) = entry(ndx) else { throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who) }
+        guard let (list, entry) = recent.entry(ndx, in: lists) else {
+            throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who)
+        }
         try record.readDetails(from: reader)
         if options.debug[.recv] >= 1 {
             session.reporter.info(Bytes("recv_files(") + list.path(entry.pointee) + Bytes(")"))
@@ -313,7 +309,8 @@ final class Receiver {
         var item = list.report(
             entry, flags: record.flags, xname: record.xname, sending: false, protocolVersion: session.protocolVersion)
         item.dataBytes = data
-        item.checksum = session.shownChecksum(list, entry, transferred: !before && data > 0 ? lastSum : nil)
+        item.checksum = session.shownChecksum(
+            list, entry, transferred: !before && data > 0 ? Bytes(lastSum.bytes) : nil)
         session.reporter.event(.item(item, before: before))
     }
 

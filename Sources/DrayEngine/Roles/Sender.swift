@@ -16,25 +16,26 @@ final class Sender {
     let reader: WireReader
     let writer: WireWriter
     let lists: LiveLists
-    private var phase = 0
+    @exclusivity(unchecked) private var phase = 0
     private let maxPhase: Int
     private let wholeHasher: StrongHasher
     private let blockHasher: BlockHasher
     let matcher = DeltaMatcher(mayUseHelper: Processors.usable > 1)
     /// Matches and false alarms of the files before (`--debug=deltasum2`).
-    var searchedBefore = (matches: 0, alarms: 0, hits: 0)
+    @exclusivity(unchecked) var searchedBefore = (matches: 0, alarms: 0, hits: 0)
     private let tokens: TokenWriter
     /// Where sum heads, data and file sums go: with `--only-write-batch` into the file alone.
     private let dataWriter: WireWriter
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
     let name = NameBuffer()
     /// Long values delivered so far, by list and number.
-    var deliveredXattrs: Set<Int64> = []
-    private var statistics = TransferStatistics()
-    private var current: Int32 = 0
-    private var progress: ProgressMeter
+    @exclusivity(unchecked) var deliveredXattrs: Set<Int64> = []
+    @exclusivity(unchecked) private var statistics = TransferStatistics()
+    @exclusivity(unchecked) private var current: Int32 = 0
+    @exclusivity(unchecked) private var recent = RecentList()
+    @exclusivity(unchecked) private var progress: ProgressMeter
     /// Sum of the file that was sent last.
-    private var lastSum = Bytes()
+    private let lastSum: FileSum
     private let sharesFiles: Bool
 
     init(session: Session, walk: SourceWalk) {
@@ -46,6 +47,7 @@ final class Sender {
         lists = walk.lists
         maxPhase = session.protocolVersion >= 29 ? 2 : 1
         wholeHasher = StrongHasher(session.transferChecksum, seed: session.checksumSeed)
+        lastSum = FileSum(session.transferChecksum)
         blockHasher = BlockHasher(
             session.transferChecksum, seed: session.checksumSeed,
             seedFirst: session.hashesSeedFirst)
@@ -104,6 +106,7 @@ final class Sender {
 
     /// Handles NDX_DONE; false at the end of the last phase.
     private func finishList() throws(TransferFailure) -> Bool {
+        recent.forget()
         walk.noteListDropped()
         if !session.incremental || !lists.isEmpty { progress.listEnded() }
         if session.incremental && !lists.isEmpty {
@@ -194,7 +197,7 @@ final class Sender {
             // The keep-alive of protocol 29.
             return
         }
-        guard let (list, entry) = lists.entry(ndx) else {
+        guard let (list, entry) = recent.entry(ndx, in: lists) else {
             throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who)
         }
         try record.readDetails(from: reader)
@@ -238,7 +241,8 @@ final class Sender {
             entry, flags: record.flags, xname: record.xname, sending: true, protocolVersion: session.protocolVersion)
         item.dataBytes = data
         item.checksumBytes = sums
-        item.checksum = session.shownChecksum(list, entry, transferred: !before && data > 0 ? lastSum : nil)
+        item.checksum = session.shownChecksum(
+            list, entry, transferred: !before && data > 0 ? Bytes(lastSum.bytes) : nil)
         if entry.directory < walk.paths.count {
             item.sourceDirectory = walk.roots[Int(walk.paths.root(entry.directory))].display
         }
@@ -444,19 +448,16 @@ final class Sender {
     }
 
     private func sendWholeSum(_ source: FileSource, _ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
-        var digest = wholeHasher.finish()
+        lastSum.take(from: wholeHasher)
         if source.errorCode != 0 || source.shrank {
-            // A wrong sum on purpose: the receiver must not accept padding as content.
-            let allZero = digest.allSatisfy { $0 == 0 }
-            digest = Bytes(repeating: 0, count: digest.count)
-            if allZero && !digest.isEmpty { digest[digest.count - 1] = 1 }
+            // The receiver must not accept padding as content.
+            lastSum.spoil()
             let full = displayName(list, entry)
             session.reporter.noteIOError(.general)
             session.reporter.systemError(
                 .sender, Bytes("read errors mapping ") + full, source.errorCode == 0 ? ENODATA : source.errorCode)
         }
         if options.debug[.deltasum] >= 2 { tellSearched() }
-        try dataWriter.bytes(digest)
-        lastSum = digest
+        try dataWriter.bytes(UnsafeRawBufferPointer(lastSum.bytes))
     }
 }

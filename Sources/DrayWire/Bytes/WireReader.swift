@@ -36,19 +36,19 @@ public final class WireReader {
     @exclusivity(unchecked) public var onPiece: ((Int) -> Void)?
     /// Raw bytes taken from the channel since `startCounting`, frame headers included.
     @exclusivity(unchecked) public private(set) var bytesReceived: Int64 = 0
-    private var isCounting = false
+    @exclusivity(unchecked) private var isCounting = false
     /// Bytes taken out of the stream so far, without frame headers.
-    public private(set) var streamBytes: Int64 = 0
+    @exclusivity(unchecked) public private(set) var streamBytes: Int64 = 0
     /// Monotonic nanoseconds of the last successful read.
     @exclusivity(unchecked) public private(set) var lastReadNanoseconds: UInt64 = monotonicNanoseconds()
     /// Whether this reader may legally meet each special message; set by the session.
-    public var allowsIOTimeoutMessage = false
+    @exclusivity(unchecked) public var allowsIOTimeoutMessage = false
 
     @exclusivity(unchecked) private var storage: UnsafeMutablePointer<UInt8>
     private let capacity: Int
     /// Where the next bytes go while those in `storage` are in use.
-    private var spare: UnsafeMutablePointer<UInt8>?
-    private var prefetcher: Prefetcher?
+    @exclusivity(unchecked) private var spare: UnsafeMutablePointer<UInt8>?
+    @exclusivity(unchecked) private var prefetcher: Prefetcher?
     @exclusivity(unchecked) private var position = 0
     @exclusivity(unchecked) private var end = 0
     @exclusivity(unchecked) private var framed = false

@@ -28,8 +28,8 @@ public final class FileEntryDecoder {
     @exclusivity(unchecked) public var mapUser: IDMap = { id, _ in id }
     @exclusivity(unchecked) public var mapGroup: GroupMap = { id, _ in (id, false) }
     /// The same for ids in ACLs of incremental lists, where they are mapped by other rules.
-    public var mapAccessUser: IDMap?
-    public var mapAccessGroup: IDMap?
+    @exclusivity(unchecked) public var mapAccessUser: IDMap?
+    @exclusivity(unchecked) public var mapAccessGroup: IDMap?
     /// Judges each cleaned name before it is stored (unrequested and excluded names); may raise directory flags.
     @exclusivity(unchecked) public var judge:
         ((_ name: Bytes, _ mode: UInt32, _ flags: inout FileEntryFlags) throws(TransferFailure) -> Void)?
@@ -46,27 +46,27 @@ public final class FileEntryDecoder {
 
     private let name: UnsafeMutablePointer<UInt8>
     @exclusivity(unchecked) private var nameLength = 0
-    private var mode: UInt32 = 0
-    private var mtime: Int64 = 0
-    private var atime: Int64 = 0
-    private var uid: UInt32 = 0
-    private var mappedUID: UInt32 = 0
-    private var gid: UInt32 = 0
+    @exclusivity(unchecked) private var mode: UInt32 = 0
+    @exclusivity(unchecked) private var mtime: Int64 = 0
+    @exclusivity(unchecked) private var atime: Int64 = 0
+    @exclusivity(unchecked) private var uid: UInt32 = 0
+    @exclusivity(unchecked) private var mappedUID: UInt32 = 0
+    @exclusivity(unchecked) private var gid: UInt32 = 0
     @exclusivity(unchecked) private var mappedGID: (gid: UInt32, skip: Bool) = (0, false)
-    private var rdevMajor: UInt32 = 0
-    private var rdevOld: UInt32 = 0
-    private var dev: Int64 = 0
+    @exclusivity(unchecked) private var rdevMajor: UInt32 = 0
+    @exclusivity(unchecked) private var rdevOld: UInt32 = 0
+    @exclusivity(unchecked) private var dev: Int64 = 0
     private struct Inode: Hashable {
         var device: Int64
         var inode: Int64
     }
     /// Groups below protocol 30 by (device, inode).
-    private var oldGroups: [Inode: Int32] = [:]
+    @exclusivity(unchecked) private var oldGroups: [Inode: Int32] = [:]
     private let cleaned: UnsafeMutablePointer<UInt8>
     /// The name in the local character set.
     private let converted: UnsafeMutablePointer<UInt8>
     /// The name just read has no form here: its entry only keeps its number.
-    private var isUnusable = false
+    @exclusivity(unchecked) private var isUnusable = false
 
     public init(reader: WireReader, format: FileListFormat) {
         self.reader = reader

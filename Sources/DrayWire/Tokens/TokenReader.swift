@@ -21,16 +21,16 @@ public final class TokenReader {
     private let decoder: (any LiteralDecoder)?
     private let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: Limits.compressedPiece, alignment: 16)
     /// Bytes left of a plain literal.
-    private var literalLeft = 0
+    @exclusivity(unchecked) private var literalLeft = 0
     /// Last block number, and how many blocks of a run follow it.
-    private var block: Int32 = 0
-    private var runLeft = 0
+    @exclusivity(unchecked) private var block: Int32 = 0
+    @exclusivity(unchecked) private var runLeft = 0
     /// Pieces have come since the last other token.
-    private var isInRun = false
+    @exclusivity(unchecked) private var isInRun = false
     /// The decoder may have output for the last piece.
-    private var isDecoding = false
+    @exclusivity(unchecked) private var isDecoding = false
     /// Start of the running block (protocols below 31 insert nothing else of it).
-    private var blockStart: Bytes = []
+    @exclusivity(unchecked) private var blockStart: Bytes = []
 
     /// - Parameter method: one of `CompressionMethod.available`.
     public init(_ reader: WireReader, _ method: CompressionMethod) {
