@@ -31,7 +31,7 @@ final class ProgressMeter {
         self.size = size
         self.ndx = ndx
         listNumber = lists.state.withLock { state in
-            state.dropped + (state.segments.firstIndex { $0 === list } ?? 0) + 1
+            state.dropped + state.segments.firstIndex(whereSorted: { $0.ndxStart >= list.ndxStart }) + 1
         }
         offset = 0
         lastReport = 0

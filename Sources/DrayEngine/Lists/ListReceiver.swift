@@ -29,7 +29,8 @@ final class ListReceiver {
         format = FileListFormat(
             options: session.options, protocolVersion: session.protocolVersion, flags: session.flags,
             checksumLength: session.fileChecksum.digestLength)
-        lists = LiveLists(paths: paths, attributes: attributes, incremental: session.incremental)
+        lists = LiveLists(
+            paths: paths, attributes: attributes, incremental: session.incremental, findsByDirectory: true)
         decoder = FileEntryDecoder(reader: session.reader, format: format)
         received = decoder.metadata
         owners = try OwnerMap(session: session)

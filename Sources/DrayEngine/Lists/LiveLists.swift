@@ -71,7 +71,11 @@ final class DirectoryTable: @unchecked Sendable {
 /// Live segments in order. Thread-safe; entries inside a segment follow the rules of FileSegment.
 final class LiveLists: Sendable {
     struct State {
-        var segments: [FileSegment] = []
+        var segments = RollingQueue<FileSegment>()
+        /// `known` when each of the segments had come.
+        var knownThrough = RollingQueue<Int>()
+        /// The newest list of each directory, by its path-table id; kept where somebody asks for it.
+        var byDirectory: [Int32: FileSegment] = [:]
         /// Number of segments ever dropped from the front.
         var dropped = 0
         /// No further segment will come.
@@ -85,12 +89,24 @@ final class LiveLists: Sendable {
     let state: Monitor<State>
     let directories: DirectoryTable
     let incremental: Bool
+    private let findsByDirectory: Bool
 
-    init(paths: PathTable, attributes: AttributeTable, incremental: Bool) {
+    /// - Parameter findsByDirectory: `list(of:)` will be asked.
+    init(paths: PathTable, attributes: AttributeTable, incremental: Bool, findsByDirectory: Bool = false) {
         state = Monitor(State(nextStart: incremental ? 1 : 0))
         directories = DirectoryTable(paths: paths, attributes: attributes)
         self.incremental = incremental
+        self.findsByDirectory = findsByDirectory
     }
+
+    /// Path-table id of the directory whose contents a list holds.
+    private func directoryPath(_ segment: FileSegment) -> Int32? {
+        guard findsByDirectory, segment.parentDirectory >= 0 else { return nil }
+        return directories.node(Int(segment.parentDirectory)).pointee.path
+    }
+
+    /// The newest list with the contents of the directory whose path-table id is `path`.
+    func list(of path: Int32) -> FileSegment? { state.withLock { $0.byDirectory[path] } }
 
     /// Entries of the oldest list that is left.
     var firstCount: Int { state.withLock { $0.segments.first?.count ?? 0 } }
@@ -103,6 +119,8 @@ final class LiveLists: Sendable {
             state.segments.append(segment)
             state.nextStart = segment.ndxStart + Int32(segment.count) + 1
             state.known += segment.count
+            state.knownThrough.append(state.known)
+            if let path = directoryPath(segment) { state.byDirectory[path] = segment }
         }
     }
 
@@ -112,7 +130,11 @@ final class LiveLists: Sendable {
     func dropFirst() -> Bool {
         state.notifying { state in
             if !state.segments.isEmpty {
-                state.segments.removeFirst()
+                let segment = state.segments.removeFirst()
+                if let path = directoryPath(segment), state.byDirectory[path] === segment {
+                    state.byDirectory[path] = nil
+                }
+                state.knownThrough.removeFirst()
                 state.dropped += 1
             }
             return !state.segments.isEmpty
@@ -126,15 +148,10 @@ final class LiveLists: Sendable {
     /// The segment that contains `ndx`, or whose directory it denotes (then `position` is −1).
     func find(_ ndx: Int32) -> (segment: FileSegment, position: Int)? {
         state.withLock { state in
-            var low = 0
-            var high = state.segments.count
             let first: Int32 = incremental ? 1 : 0
-            while low < high {
-                let middle = (low + high) / 2
-                if state.segments[middle].ndxStart - first > ndx { high = middle } else { low = middle + 1 }
-            }
-            guard low > 0 else { return nil }
-            let segment = state.segments[low - 1]
+            let behind = state.segments.firstIndex(whereSorted: { $0.ndxStart - first > ndx })
+            guard behind > 0 else { return nil }
+            let segment = state.segments[behind - 1]
             let position = Int(ndx - segment.ndxStart)
             if position >= segment.count { return nil }
             if position < 0 && segment.parentDirectory < 0 { return nil }
@@ -146,12 +163,9 @@ final class LiveLists: Sendable {
     /// it asked for last.
     func pendingAfter(_ ndx: Int32) -> Int {
         state.withLock { state in
-            var count = 0
-            for segment in state.segments.dropFirst().reversed() {
-                if segment.ndxStart <= ndx + 1 && ndx >= 0 { break }
-                count += segment.count
-            }
-            return count
+            guard let known = state.knownThrough.last else { return 0 }
+            let behind = ndx < 0 ? 1 : state.segments.firstIndex(whereSorted: { $0.ndxStart - 1 > ndx })
+            return known - state.knownThrough[max(behind, 1) - 1]
         }
     }
 

@@ -63,12 +63,7 @@ extension Generator {
     /// The list in which the contents of a directory are named.
     func memberList(_ list: FileSegment, _ directory: FileEntry, _ id: Int32) -> FileSegment? {
         if !session.incremental { return list }
-        return lists.state.withLock { state in
-            for segment in state.segments.reversed() where segment.parentDirectory >= 0 {
-                if lists.directories.node(Int(segment.parentDirectory)).pointee.path == id { return segment }
-            }
-            return nil
-        }
+        return lists.list(of: id)
     }
 
     struct Extra {

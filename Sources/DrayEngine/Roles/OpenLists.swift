@@ -11,21 +11,16 @@ struct OpenLists {
     private struct Item {
         /// First index that belongs to the list, its directory's included.
         let start: Int32
-        /// Given back as soon as the list is finished, though the item stays for a while.
-        var segment: FileSegment?
+        let segment: FileSegment
         var outstanding = 0
         var redo = 0
     }
-    private var items: [Item] = []
-    /// Items before it are finished.
-    private var head = 0
-    /// Item that was found last: neighbours are asked for one after the other.
-    private var recent = 0
+    private var items = RollingQueue<Item>()
     /// Files that are to come again, in all lists.
     private(set) var redoCount = 0
 
-    var count: Int { items.count - head }
-    var isEmpty: Bool { count == 0 }
+    var count: Int { items.count }
+    var isEmpty: Bool { items.isEmpty }
 
     mutating func append(_ segment: FileSegment) {
         items.append(Item(start: segment.ndxStart - 1, segment: segment))
@@ -33,19 +28,11 @@ struct OpenLists {
 
     /// The oldest list if nothing of it is outstanding.
     var finished: FileSegment? {
-        guard head < items.count, items[head].outstanding == 0, items[head].redo == 0 else { return nil }
-        return items[head].segment
+        guard let first = items.first, first.outstanding == 0, first.redo == 0 else { return nil }
+        return first.segment
     }
 
-    mutating func removeFirst() {
-        items[head].segment = nil
-        head += 1
-        if head >= 64 && head * 2 >= items.count {
-            items.removeFirst(head)
-            recent = max(0, recent - head)
-            head = 0
-        }
-    }
+    mutating func removeFirst() { items.removeFirst() }
 
     /// Counts transfers of the list of `ndx`; indices of finished lists are not counted.
     mutating func addOutstanding(_ change: Int, for ndx: Int32) {
@@ -58,19 +45,11 @@ struct OpenLists {
         redoCount += change
     }
 
-    private mutating func place(_ ndx: Int32) -> Int? {
-        guard head < items.count, items[head].start <= ndx else { return nil }
-        if recent >= head && recent < items.count && items[recent].start <= ndx {
-            if recent + 1 == items.count || items[recent + 1].start > ndx { return recent }
-        }
-        // The last item whose start is not beyond the index.
-        var low = head
-        var high = items.count
-        while low + 1 < high {
-            let middle = (low + high) / 2
-            if items[middle].start <= ndx { low = middle } else { high = middle }
-        }
-        recent = low
-        return low
+    /// Place of the last list that does not start beyond `ndx`. The newest one is asked for most.
+    private func place(_ ndx: Int32) -> Int? {
+        guard let last = items.last else { return nil }
+        if last.start <= ndx { return items.count - 1 }
+        let place = items.firstIndex(whereSorted: { $0.start > ndx }) - 1
+        return place < 0 ? nil : place
     }
 }
