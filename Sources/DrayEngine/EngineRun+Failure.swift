@@ -15,6 +15,7 @@ extension SideRun {
             // The half that stops this one may have closed the connection already.
             if code == .userSignal1 && failure.code == .protocolStream { failure = TransferFailure(code) }
         }
+        hearWhy(&failure)
         let isReceivingHalf = session.options.isLocal && session.options.amServer
         if failure.code == .userSignal1 { failure.role = role }
         // The other half may be writing rather than reading, and then gets nothing through the connection.
@@ -55,6 +56,17 @@ extension SideRun {
         }
         if failure.code == .ok && failure.cameFromPeer { return session.reporter.finalCode }
         return failure.code
+    }
+
+    /// A server that has left may have said why before the pipe to it broke: that is the exit code.
+    private func hearWhy(_ failure: inout TransferFailure) {
+        let options = session.options
+        guard failure.code == .socketIO, !failure.cameFromPeer, role == .sender, !options.amServer, !options.isLocal,
+            session.reader.isFramed
+        else { return }
+        for line in failure.lines { session.reporter.error(line) }
+        failure.lines = []
+        if let heard = session.reader.drain(milliseconds: 10_000), heard.cameFromPeer { failure = heard }
     }
 
     /// rsync's processes stop those that they have started, and these say so.

@@ -81,6 +81,8 @@ public final class Session: @unchecked Sendable {
     let stopRequest = Atomic<Int32>(0)
     /// This half of a local copy ends because of something that it has said itself.
     let hasFailed = Atomic<Bool>(false)
+    /// Whether a received name or link target had no form in the local character set.
+    let hasLeftOutNames = Atomic(false)
     /// The receiving half of a local copy, which ends when the sending half does.
     weak var companion: Session?
     /// A local copy: files that its halves hand over instead of data.

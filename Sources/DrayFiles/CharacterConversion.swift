@@ -56,8 +56,10 @@ public final class CharacterConversion: @unchecked Sendable {
     }
 
     /// Received bytes in the local character set.
+    /// A name ends where a system call would end it, so that what is judged is what is used.
     public func fromWire(_ text: Bytes) throws(Failure) -> Bytes {
-        try convert(text, fromWireDescriptor, keepsInvalid: false)
+        let local = try convert(text, fromWireDescriptor, keepsInvalid: false)
+        return local.firstIndex(of: 0).map { Bytes(local[..<$0]) } ?? local
     }
 
     /// Texts for people: bytes without a form in the other set stay as they are.

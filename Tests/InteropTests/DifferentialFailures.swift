@@ -4,6 +4,7 @@
 extension DifferentialLine {
     static let failures: [DifferentialLine] =
         syntax + values + conflicts + operandErrors + selection + permissions + peers + daemons + limits + signals
+        + conversions + roots
 
     /// The text of the help is each program's own.
     private static let helpText = ["^(?!rsync error)."]
@@ -105,6 +106,23 @@ extension DifferentialLine {
             DifferentialLine("echo '*.o' | rsync -rv --exclude-from=- --delete src/dir/ dst/", .outdated),
             DifferentialLine("rsync -rL src/ dst/", prepare: "rm src/link", order: .any),
         ]
+
+    /// Link targets that are written otherwise there, or not at all; a server that leaves before it has read.
+    private static let conversions: [DifferentialLine] = [
+        DifferentialLine("rsync -ai --iconv=latin1,utf8 src/dir/ host:dst/", prepare: "ln -s é src/dir/lnk"),
+        // The other process tells its own end, if the connection lasts long enough.
+        DifferentialLine(
+            "rsync -ai --iconv=utf8,ascii src/dir/ host:dst/", prepare: "ln -s é src/dir/lnk", without: ["code 23"]),
+        DifferentialLine("rsync -ai --iconv=ascii,utf8 host:src/dir/ dst/", prepare: "ln -s é src/dir/lnk"),
+        DifferentialLine("rsync -a --usermap='*' src/dir/ host:dst/", without: ended),
+    ]
+
+    /// Whether a root that was made counts as new: only where nothing sorts before it.
+    private static let roots: [DifferentialLine] = [
+        DifferentialLine("rsync -ai --protocol=28 host:src/dir/ dst/"),
+        DifferentialLine("rsync -ai --protocol=28 host:src/dir/ dst/", prepare: "touch -- src/dir/-x"),
+        DifferentialLine("rsync -ai --protocol=29 host:src/dir/ dst/", prepare: "touch -- src/dir/-x"),
+    ]
 
     private static let permissions: [DifferentialLine] = [
         DifferentialLine("rsync -av src/ dst/", prepare: "chmod 0 src/dir/one", unprivileged: true),

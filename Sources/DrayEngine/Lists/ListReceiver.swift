@@ -7,6 +7,7 @@ import DrayDelta
 import DrayFiles
 import DrayFilters
 import DrayWire
+import Synchronization
 
 /// Decodes lists on the thread that reads the connection and publishes them.
 final class ListReceiver {
@@ -44,15 +45,18 @@ final class ListReceiver {
                     let line = Bytes(text: "[\(session.reader.role.rawValue)] cannot convert filename: ") + wire
                     session.reporter.error(line + Bytes(text: " (\(errnoText(error.code)))"))
                     session.reporter.noteIOError(.general)
+                    session.hasLeftOutNames.store(true, ordering: .releasing)
                     return nil
                 }
             }
             if session.convertsTargets {
                 decoder.convertTarget = { [session] target, path in
                     do throws(CharacterConversion.Failure) { return try conversion.fromWire(target) } catch {
-                        let line = Bytes(text: "[\(session.reader.role.rawValue)] cannot convert symlink data for: \"")
-                        session.reporter.error(line + path + Bytes(text: "\" (\(errnoText(error.code)))"))
+                        let line = Bytes(text: "[\(session.reader.role.rawValue)] cannot convert symlink data for: ")
+                        let name = session.fullName(path)
+                        session.reporter.error(line + name + Bytes(text: " (\(errnoText(error.code)))"))
                         session.reporter.noteIOError(.general)
+                        session.hasLeftOutNames.store(true, ordering: .releasing)
                         return nil
                     }
                 }

@@ -7,6 +7,7 @@ import DrayFiles
 import DrayFilters
 import DrayWire
 import Glibc
+import Synchronization
 
 /// Where received entries go. Immutable once chosen; shared by generator and receiver.
 final class Destination: @unchecked Sendable {
@@ -143,7 +144,8 @@ final class Destination: @unchecked Sendable {
             }
             let made = FileSystem.makeDirectory(base, buffer.cString(path), mode: 0o777)
             if made != 0 { throw failure(.fileIO, Bytes("mkdir ") + session.fullName(path) + Bytes(" failed"), made) }
-            wasCreated = true
+            // Compatibility: an entry that could not be converted counts as the list's first one.
+            wasCreated = !session.hasLeftOutNames.load(ordering: .acquiring)
             announce(.createdDirectory(path), Bytes("created directory ") + path)
             return try enter(path, "change_dir#2")
         }

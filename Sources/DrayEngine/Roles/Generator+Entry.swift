@@ -15,6 +15,8 @@ extension Generator {
     ) throws(TransferFailure) {
         let flags = entry.pointee.flags
         if flags.contains(.cleared) { return }
+        let isFirst = !hasHandledEntry
+        hasHandledEntry = true
         let mode = list.mode(entry.pointee)
         let type = mode & FileType.mask
         if options.listOnly {
@@ -98,7 +100,7 @@ extension Generator {
         }
         if type == FileType.directory {
             if directoryIndex >= 0 && createdEarly.contains(directoryIndex)
-                || isRootDot && destination.wasCreated && session.protocolVersion >= 29
+                || isRootDot && destination.wasCreated && isFirst
             {
                 exists = false
             }

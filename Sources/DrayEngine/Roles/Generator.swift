@@ -22,6 +22,9 @@ final class Generator {
     let otherName = NameBuffer()
     let metadataName = NameBuffer()
     /// Numbers of long attribute values that the entry being looked at lacks.
+    /// Compatibility: a root that was made counts as new only where it is the list's first entry; the plain byte order
+    /// of old protocols has names like `-x` before it.
+    @exclusivity(unchecked) var hasHandledEntry = false
     @exclusivity(unchecked) var wantedXattrs: [Int32] = []
     @exclusivity(unchecked) var temporaryNames = TemporaryName()
     /// Temporary name that the last link or node was made under; nil if there was none.

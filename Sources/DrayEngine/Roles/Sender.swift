@@ -239,6 +239,10 @@ final class Sender {
         guard options.logsItems else { return }
         var item = list.report(
             entry, flags: record.flags, xname: record.xname, sending: true, protocolVersion: session.protocolVersion)
+        if session.convertsTargets, let conversion = session.conversion {
+            // The list holds what travels; people read what is on the disk.
+            item.linkTarget = conversion.fromWire(message: item.linkTarget)
+        }
         item.dataBytes = data
         item.checksumBytes = sums
         item.checksum = session.shownChecksum(
