@@ -7,7 +7,7 @@ extension Interop {
     @Suite struct BatchTests {
         static let options = [
             "-a --no-i-r", "-a", "-az --no-i-r", "-aH --no-i-r --delete", "-aH", "-a --inplace --no-i-r -z",
-            "-az --no-i-r --zl=1 --no-W",
+            "-az --no-i-r --zl=1 --no-W", "-aX --no-i-r --no-W", "-aX",
         ]
 
         /// A writer of `cell` with the batch option `word`; returns the bytes of the file.

@@ -37,7 +37,7 @@ struct ItemRecord {
     func carriesXattrs(_ session: Session) -> Bool {
         // Records of protocol 28 and older have no flags to say that a list follows.
         guard session.protocolVersion >= 29, session.options.xattrs > 0, flags.contains(.reportXattr),
-            !session.options.dryRun
+            session.options.requestsData
         else { return false }
         let isOptimized = session.protocolVersion >= 31 && !session.flags.contains(.avoidXattrOptimization)
         return !(isOptimized && flags.isSuperset(of: [.xnameFollows, .localChange]))
