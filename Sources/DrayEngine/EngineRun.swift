@@ -68,11 +68,13 @@ public enum EngineServer {
     }
 
     /// Completes the set-up only to tell the client why nothing will be transferred (chapter 01 §3.6).
-    public static func refuse(_ session: Session, _ failure: TransferFailure) -> ExitCode {
+    public static func refuse(
+        _ session: Session, _ failure: TransferFailure, hearsOut: Bool = false
+    ) -> ExitCode {
         SideRun(session).run { run throws(TransferFailure) in
             try session.exchangeVersions()
             try session.negotiate()
-            run.refuses = true
+            run.refuses = !hearsOut
             throw failure
         }
     }

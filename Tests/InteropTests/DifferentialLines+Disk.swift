@@ -154,6 +154,9 @@ extension DifferentialLine {
         DifferentialLine("rsync -ai --write-batch=batch src/ dst/; rm batch*", .outdated),
         DifferentialLine("rsync -ai --only-write-batch=batch src/ dst/; rm batch*", .outdated),
         DifferentialLine(
+            "mkfifo -m 600 src/p src/q; mkfifo -m 644 dst/p dst/q; chown 5 src/q; "
+                + "rsync -ai --fake-super src/p src/q dst/; stat -c '%a %u' dst/p dst/q", .outdated),
+        DifferentialLine(
             "ln -s . o; chown -h 12 o; rsync -a --insecure-links --write-batch=o/batch src/ dst/; "
                 + "rsync -ai --insecure-links --read-batch=o/batch new/; rsync -a --read-batch=o/batch new/; "
                 + "rsync -a --write-batch=o/x src/ dst/; ls; rm batch* o"),

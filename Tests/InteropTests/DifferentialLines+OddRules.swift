@@ -3,7 +3,8 @@
 
 extension DifferentialLine {
     static let oddRules: [DifferentialLine] =
-        cvsLists + mergeNames + longRules + excludedMarks + dryDeletions + moduleRules + standardACLs
+        cvsLists + mergeNames + longRules + excludedMarks + dryDeletions + moduleRules + hiddenNames
+        + standardACLs
 
     /// The first rule that asks for the list of CVS says how its patterns are meant.
     private static let cvsLists: [DifferentialLine] = [
@@ -70,6 +71,20 @@ extension DifferentialLine {
             prepare: "printf '%s\\n' 'use chroot = no' 'uid = 0' 'gid = 0' '[all]' \"path = $W\" 'read only = no' "
                 + "'exclude = /src/dir' 'log file = /dev/null' >c", order: .any,
             without: ["Connection reset by peer"])
+    }
+
+    /// Names that a module hides, under which single files are sent; the client's own name for the file does not count.
+    private static let hiddenNames: [DifferentialLine] = [
+        "src/alpha rsync://localhost/all/new", "src/alpha rsync://localhost/all/",
+        "src/beta.txt rsync://localhost/all/alpha", "src/alpha src/beta.txt rsync://localhost/all/x/",
+        "src/alpha rsync://localhost/all/x", "--mkpath src/alpha rsync://localhost/all/a/new",
+        "-n src/alpha rsync://localhost/all/new",
+    ].map {
+        DifferentialLine(
+            "RSYNC_CONNECT_PROG=\"$PEER --daemon --config=c\" rsync -ai \($0)",
+            prepare:
+                "mkdir m; printf '%s\\n' 'use chroot = no' 'uid = 0' 'gid = 0' '[all]' \"path = $W/m\" 'read only = no' "
+                + "'exclude = alpha /x' 'log file = /dev/null' >c")
     }
 
     /// Directories that are made where a default ACL holds, which the transfer takes away.

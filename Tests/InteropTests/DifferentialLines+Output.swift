@@ -60,6 +60,9 @@ extension DifferentialLine {
     ]
 
     private static let formats: [DifferentialLine] = [
+        DifferentialLine("rsync -r --out-format='%i|%B|%n' host:src/ dst/", .outdated),
+        DifferentialLine(
+            "rsync -r --out-format='%i|%B|%n|%b' host:src/ dst/; rsync -rI --out-format='%B %n' host:src/ dst/"),
         DifferentialLine("rsync -a --out-format='%i|%n|%L|%l|%o|%B|%U|%G|%M|%f|%%|%m' src/ dst/", .outdated),
         DifferentialLine("rsync -ac --out-format='%C %n' src/ dst/", .outdated),
         DifferentialLine("rsync -a --out-format='%C %n' src/ dst/", .outdated),

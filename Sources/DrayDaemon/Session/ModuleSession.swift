@@ -369,7 +369,8 @@ struct ModuleSession {
             let name = ModulePaths.sanitize(Bytes(target.drop { $0 == UInt8(ascii: "/") }))
             if name != Bytes("."), place.filters.excludesPath(name, isDirectory: true) {
                 let text = Bytes("ERROR: daemon has excluded destination \"") + name + Bytes("\"")
-                return refused(TransferFailure(.fileSelection, lines: [text]), options, module, place)
+                return refused(
+                    TransferFailure(.fileSelection, lines: [text]), options, module, place, hearsOut: true)
             }
             // Relative alternates count from the destination.
             let hides = options.alternateDirectories.contains { path in
@@ -413,15 +414,17 @@ struct ModuleSession {
             TransferFailure(.unsupported, lines: [Bytes("rsync: ") + failure.message]), failure.options, module, place)
     }
 
+    /// - Parameter hearsOut: what the client has sent is read first, so that the connection is not reset.
     private func refused(
-        _ failure: TransferFailure, _ options: TransferOptions, _ module: ModuleParameters, _ place: Place
+        _ failure: TransferFailure, _ options: TransferOptions, _ module: ModuleParameters, _ place: Place,
+        hearsOut: Bool = false
     ) -> ExitCode {
         var options = options
         options.amServer = true
         options.amDaemon = true
         options.protocolVersion = connection.protocolVersion
         let (session, _) = makeSession(options, module, place)
-        _ = EngineServer.refuse(session, failure)
+        _ = EngineServer.refuse(session, failure, hearsOut: hearsOut)
         linger(session)
         return failure.code
     }

@@ -169,6 +169,8 @@ extension Destination {
     // MARK: - --fake-super
 
     /// Stores owner, mode and device of an item and gives the real one permissions that its owner can work with.
+    ///
+    /// - Returns: false if the item cannot be looked at; what could not be stored is only reported.
     func storeAttributes(
         _ place: Place, _ list: FileSegment, _ entry: FileEntry, mode: UInt32, role: RoleName
     ) -> Bool {
@@ -178,8 +180,12 @@ extension Destination {
             session.reporter.systemError(role, Bytes("failed to stat ") + display(list, entry), code)
             return false
         }
-        // Compatibility: what really is a link, device or special file stays as it is.
-        if !(real.isRegular || real.isDirectory) { return true }
+        // Compatibility: what really is a link or device stores nothing; a device gets the mode itself.
+        if real.type == FileType.symlink { return true }
+        if real.isDevice {
+            if real.permissions != mode & 0o7777 { _ = FileSystem.setMode(of: place, mode & 0o7777) }
+            return true
+        }
         let helper = metadata(role)
         var now = real
         _ = helper.calls.overlay(&now, place.target)
@@ -202,12 +208,13 @@ extension Destination {
         } else {
             stored = helper.calls.set(place.target, FakeSuper.statusName, wanted.text)
         }
-        if stored != 0 && !(isPlain && stored == ENOTSUP) {
+        // Pipes and sockets can store nothing, and so have nothing to lose.
+        let hasNone = stored == ENOTSUP || !(real.isRegular || real.isDirectory)
+        if stored != 0 && !(isPlain && hasNone) {
             session.reporter.systemError(
                 role,
-                Bytes("write of ") + FakeSuper.statusName + Bytes(" for ") + display(list, entry)
-                    + Bytes(" failed"), stored)
-            return false
+                Bytes("failed to write xattr ") + FakeSuper.statusName + Bytes(" for ") + shown(place, list, entry),
+                stored)
         }
         return true
     }

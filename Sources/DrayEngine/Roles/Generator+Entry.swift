@@ -32,7 +32,8 @@ extension Generator {
             }
             self.skippedPath = nil
         }
-        if let daemon = session.daemonFilters,
+        // A name of the client's choice was judged with the destination.
+        if destination.localName == nil, let daemon = session.daemonFilters,
             FilterWalk.excludes(daemon, list.path(entry.pointee), isDirectory: type == FileType.directory)
         {
             let kind = type == FileType.directory ? "directory" : "file"

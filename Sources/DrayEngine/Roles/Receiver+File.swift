@@ -137,6 +137,7 @@ extension Receiver {
             return .failed(ndx)
         }
         hasTarget = true
+        newMode = mode
         report(list, entry.pointee, given, before: true)
         let outcome: Verification
         do throws(TransferFailure) {

@@ -53,6 +53,8 @@ final class Receiver {
     @exclusivity(unchecked) var offered: Int32 = -1
     /// The running file has a place for its data: only then is it mentioned.
     @exclusivity(unchecked) var hasTarget = false
+    /// Mode that the file under way is to get, which reports of it show; nil between files.
+    @exclusivity(unchecked) var newMode: UInt32?
     /// Literal data of the running file has arrived.
     @exclusivity(unchecked) var literalSeen = false
     /// Outcomes that the generator has not been told yet: it is woken for many at once.
@@ -273,7 +275,7 @@ final class Receiver {
         if phase == 2 {
             throw session.fail(.protocolIncompatible, "got transfer request in phase 2 [\(reader.who)]")
         }
-        if let daemon = session.daemonFilters,
+        if destination.localName == nil, let daemon = session.daemonFilters,
             FilterWalk.excludes(daemon, list.path(entry.pointee), isDirectory: false)
         {
             throw TransferFailure(
@@ -300,6 +302,7 @@ final class Receiver {
         }
         let outcome = try receiveFile(ndx, list, entry, record)
         progress.end()
+        defer { newMode = nil }
         if hasTarget { report(list, entry.pointee, record, before: false, data: reader.streamBytes - start) }
         if let outcome { post(outcome) }
     }
@@ -311,6 +314,7 @@ final class Receiver {
         item.dataBytes = data
         item.checksum = session.shownChecksum(
             list, entry, transferred: !before && data > 0 ? Bytes(lastSum.bytes) : nil)
+        if let newMode { item.mode = item.mode & FileType.mask | newMode & 0o7777 }
         session.reporter.event(.item(item, before: before))
     }
 
