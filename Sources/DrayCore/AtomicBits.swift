@@ -11,8 +11,8 @@ public final class AtomicBits: Sendable {
     // Safe: allocated for the life of the object, and words are only touched atomically.
     private nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt>>
     public let count: Int
+    private let wordCount: Int
     private static let width = UInt.bitWidth
-    private var wordCount: Int { (count + Self.width - 1) / Self.width }
 
     /// No bits at all.
     public static let none = AtomicBits(count: 0)
@@ -20,7 +20,8 @@ public final class AtomicBits: Sendable {
     /// - Parameter count: ≥ 0; an eighth of a byte is used for each.
     public init(count: Int) {
         self.count = count
-        words = .allocate(capacity: (count + Self.width - 1) / Self.width)
+        wordCount = (count + Self.width - 1) / Self.width
+        words = .allocate(capacity: wordCount)
         for index in 0..<wordCount { (words + index).initialize(to: Atomic(0)) }
     }
 

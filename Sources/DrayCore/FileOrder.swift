@@ -7,7 +7,7 @@ import Glibc
 /// Compares and sorts entries of one list.
 ///
 /// Protocol ≥ 29: within a directory all non-directories come first, then directories compared as `name/`; protocol
-/// below 29 compares whole paths as bytes.
+/// below 29 compares whole paths as bytes. Entries without a name, which only keep their number, come first.
 public struct FileOrder {
     let segment: FileSegment
     let protocolVersion: Int32
@@ -117,6 +117,7 @@ public struct FileOrder {
         _ a: UnsafeRawBufferPointer, _ aIsDirectory: Bool, _ b: UnsafeRawBufferPointer, _ bIsDirectory: Bool,
         inRoot: Bool
     ) -> Int {
+        if a.count == 0 || b.count == 0 { return (a.count == 0 ? 0 : 1) - (b.count == 0 ? 0 : 1) }
         let aIsDot = aIsDirectory && a.count == 1 && a[0] == UInt8(ascii: ".")
         let bIsDot = bIsDirectory && b.count == 1 && b[0] == UInt8(ascii: ".")
         if aIsDot || bIsDot { return aIsDot == bIsDot ? 0 : (aIsDot ? -1 : 1) }
@@ -142,6 +143,7 @@ public struct FileOrder {
     public static func comparePaths(
         _ left: PathPieces, _ leftIsDirectory: Bool, _ right: PathPieces, _ rightIsDirectory: Bool
     ) -> Int {
+        if left.isNameless || right.isNameless { return (left.isNameless ? 0 : 1) - (right.isNameless ? 0 : 1) }
         var a = left
         var b = right
         while true {
@@ -171,6 +173,7 @@ public struct PathPieces {
     private let directory: UnsafeRawBufferPointer
     private let name: UnsafeRawBufferPointer
     private var position = 0
+    var isNameless: Bool { name.count == 0 }
 
     /// - Parameter directory: without trailing slash, may be empty.
     public init(directory: UnsafeRawBufferPointer, name: UnsafeRawBufferPointer) {

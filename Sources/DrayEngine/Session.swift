@@ -60,18 +60,18 @@ public final class Session: @unchecked Sendable {
     public let writer: WireWriter
     public let reporter: Reporter
     @exclusivity(unchecked) public internal(set) var protocolVersion: Int32 = ProtocolVersion.newest
-    @exclusivity(unchecked) public internal(set) var remoteVersion: Int32 = 0
+    public internal(set) var remoteVersion: Int32 = 0
     @exclusivity(unchecked) public internal(set) var flags: CompatibilityFlags = []
-    @exclusivity(unchecked) public internal(set) var checksumSeed: Int32 = 0
+    public internal(set) var checksumSeed: Int32 = 0
     /// `--iconv`: names of this side and of the wire.
-    @exclusivity(unchecked) public internal(set) var conversion: CharacterConversion?
+    public internal(set) var conversion: CharacterConversion?
     /// Names of the extensions that both sides have; see `agreeOnExtensions`.
-    @exclusivity(unchecked) public internal(set) var extensions: Set<Bytes> = []
+    public internal(set) var extensions: Set<Bytes> = []
     @exclusivity(unchecked) public internal(set) var transferChecksum = ChecksumAlgorithm.md5
     @exclusivity(unchecked) public internal(set) var fileChecksum = ChecksumAlgorithm.md5
-    @exclusivity(unchecked) public internal(set) var compression = Compression()
+    public internal(set) var compression = Compression()
     /// `--write-batch`: where the stream is recorded.
-    @exclusivity(unchecked) var recorder: BatchRecorder?
+    var recorder: BatchRecorder?
     /// `--read-batch`: what the generator wants of the file.
     let wishes: BatchWishes?
     /// Filters of the user; a role may change its per-directory state, so only the role that needs it touches it.
@@ -81,8 +81,6 @@ public final class Session: @unchecked Sendable {
     let stopRequest = Atomic<Int32>(0)
     /// This half of a local copy ends because of something that it has said itself.
     let hasFailed = Atomic<Bool>(false)
-    /// Whether a received name or link target had no form in the local character set.
-    let hasLeftOutNames = Atomic(false)
     /// The receiving half of a local copy, which ends when the sending half does.
     weak var companion: Session?
     /// A local copy: files that its halves hand over instead of data.
@@ -136,13 +134,13 @@ public final class Session: @unchecked Sendable {
     }
 
     /// The client was told of a refusal and is to find the connection reset.
-    @exclusivity(unchecked) public internal(set) var hasRefused = false
+    public internal(set) var hasRefused = false
     /// `--debug=exit`: the end was told, and by the code of which process the client learns how it went.
-    @exclusivity(unchecked) public internal(set) var hasToldExit = false
-    @exclusivity(unchecked) public internal(set) var givenExit = ExitCode.ok
+    public internal(set) var hasToldExit = false
+    public internal(set) var givenExit = ExitCode.ok
 
     /// The peer has said why it ends, so its user knows.
-    @exclusivity(unchecked) public private(set) var peerHasEnded = false
+    public private(set) var peerHasEnded = false
 
     var interruption: ExitCode? {
         let code = stopRequest.load(ordering: .relaxed)
@@ -387,7 +385,7 @@ public final class Session: @unchecked Sendable {
     // MARK: - Messages and time-outs
 
     /// Called for indices of MSG_SUCCESS and MSG_NO_SEND; a local copy adds which inode was written.
-    @exclusivity(unchecked) var onIndexMessage: ((MessageCode, Int32, FileIdentity?) throws(TransferFailure) -> Void)?
+    var onIndexMessage: ((MessageCode, Int32, FileIdentity?) throws(TransferFailure) -> Void)?
 
     private func receive(_ code: MessageCode, _ payload: UnsafeRawBufferPointer) throws(TransferFailure) {
         func value() -> Int32 { Int32(littleEndian: payload.loadUnaligned(as: Int32.self)) }
@@ -489,7 +487,7 @@ public final class Session: @unchecked Sendable {
     }
 
     /// Directory that relative names are shown below: the process's, or the destination once it is known.
-    @exclusivity(unchecked) var displayDirectory: Bytes = Session.currentDirectory()
+    var displayDirectory: Bytes = Session.currentDirectory()
 
     static func currentDirectory() -> Bytes {
         guard let text = getcwd(nil, 0) else { return [] }

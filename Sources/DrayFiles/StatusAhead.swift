@@ -10,11 +10,11 @@ import Glibc
 /// here is thrown away; nothing depends on it.
 public final class StatusAhead {
     private let helpers: StatusHelpers
-    @exclusivity(unchecked) private var crew: StatusCrew?
+    private var crew: StatusCrew?
     private let room = StatusRoom()
     @exclusivity(unchecked) private var text: [CChar] = []
     @exclusivity(unchecked) private var offsets: [Int] = []
-    @exclusivity(unchecked) private var directory: Int32 = -1
+    private var directory: Int32 = -1
     @exclusivity(unchecked) private var calls = 0
     /// Mean nanoseconds of the last calls whose time was taken, newer ones weighing more.
     @exclusivity(unchecked) private var mean: UInt64 = 0

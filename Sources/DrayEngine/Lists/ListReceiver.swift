@@ -7,7 +7,6 @@ import DrayDelta
 import DrayFiles
 import DrayFilters
 import DrayWire
-import Synchronization
 
 /// Decodes lists on the thread that reads the connection and publishes them.
 final class ListReceiver {
@@ -21,9 +20,9 @@ final class ListReceiver {
     /// ACLs and xattr lists that entries refer to.
     let received: ReceivedMetadata
     @exclusivity(unchecked) private var statistics = TransferStatistics()
-    @exclusivity(unchecked) private var finalListFreed = false
+    private var finalListFreed = false
     /// What `--debug=dup` tells of the list that has been prepared.
-    @exclusivity(unchecked) private var droppedLines: [Bytes] = []
+    private var droppedLines: [Bytes] = []
 
     init(session: Session, judge: (any NameJudge)?) throws(TransferFailure) {
         self.session = session
@@ -45,7 +44,6 @@ final class ListReceiver {
                     let line = Bytes(text: "[\(session.reader.role.rawValue)] cannot convert filename: ") + wire
                     session.reporter.error(line + Bytes(text: " (\(errnoText(error.code)))"))
                     session.reporter.noteIOError(.general)
-                    session.hasLeftOutNames.store(true, ordering: .releasing)
                     return nil
                 }
             }
@@ -56,7 +54,6 @@ final class ListReceiver {
                         let name = session.fullName(path)
                         session.reporter.error(line + name + Bytes(text: " (\(errnoText(error.code)))"))
                         session.reporter.noteIOError(.general)
-                        session.hasLeftOutNames.store(true, ordering: .releasing)
                         return nil
                     }
                 }

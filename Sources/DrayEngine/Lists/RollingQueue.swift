@@ -17,14 +17,8 @@ struct RollingQueue<Element>: RandomAccessCollection {
     var endIndex: Int { items.count - head }
 
     subscript(index: Int) -> Element {
-        @inline(__always) get {
-            // Safe: items behind the head are there until they are taken.
-            items[head + index].unsafelyUnwrapped
-        }
-        @inline(__always) _modify {
-            precondition(index >= 0)
-            yield &items[head + index]!
-        }
+        @inline(__always) get { items[head + index]! }
+        @inline(__always) _modify { yield &items[head + index]! }
     }
 
     mutating func append(_ element: Element) { items.append(element) }

@@ -36,28 +36,28 @@ final class SourceWalk {
     let scan = DirectoryScan()
     let nameBuffer = NameBuffer()
     let metadataName = NameBuffer()
-    @exclusivity(unchecked) var digestBuffer: UnsafeMutableRawBufferPointer?
-    @exclusivity(unchecked) var roots: [SourceRoot] = []
-    @exclusivity(unchecked) var rootIndex: [Bytes: Int32] = [:]
+    var digestBuffer: UnsafeMutableRawBufferPointer?
+    var roots: [SourceRoot] = []
+    var rootIndex: [Bytes: Int32] = [:]
     let cache: DirectoryCache
     /// Next directory to send a list for (incremental), as dir_ndx; −1 when all were sent.
     @exclusivity(unchecked) var nextDirectory: Int32 = -1
     @exclusivity(unchecked) var reportedIOError: IOErrorBits = []
     @exclusivity(unchecked) var statistics = TransferStatistics()
-    @exclusivity(unchecked) var rootDevice: UInt64 = 0
+    var rootDevice: UInt64 = 0
     /// The argument before, whose parents need not be sent again.
-    @exclusivity(unchecked) var lastRelative: RelativeItem?
+    var lastRelative: RelativeItem?
     /// Arguments of `--relative` on their way down, by the directory whose list brings their next component.
-    @exclusivity(unchecked) var relativeItems: [Int32: [RelativeItem]] = [:]
-    @exclusivity(unchecked) var sentImpliedRoot = false
+    var relativeItems: [Int32: [RelativeItem]] = [:]
+    var sentImpliedRoot = false
     /// Names come from `--files-from`: others than the operator may have written the list.
-    @exclusivity(unchecked) var isNamedByList = false
+    var isNamedByList = false
     /// The directory of the last such name that was found to be reached by trustworthy links only.
-    @exclusivity(unchecked) var trustedDirectory: (root: Int32, path: Bytes)?
+    var trustedDirectory: (root: Int32, path: Bytes)?
     /// Rules of the directory whose contents came first are loaded (incremental).
-    @exclusivity(unchecked) var hasTopRules = false
+    var hasTopRules = false
     /// Contents of an argument's directory are being sent, rather than arguments.
-    @exclusivity(unchecked) var isSendingContents = false
+    var isSendingContents = false
     /// Transfer indices of the list that the receiver was at when enough lists lay ahead of it.
     @exclusivity(unchecked) private var satisfied: ClosedRange<Int32> = -2 ... -2
 

@@ -39,7 +39,7 @@ final class CommitLane: @unchecked Sendable {
     private let jobs = UnsafeMutablePointer<Job>.allocate(capacity: slotCount)
     private let names = UnsafeMutablePointer<CChar>.allocate(capacity: slotCount * TemporaryName.capacity)
     private let state = Monitor(State())
-    @exclusivity(unchecked) private var thread: RoleThread?
+    private var thread: RoleThread?
     /// The receiver's count of jobs, and what it knows of the other counts.
     @exclusivity(unchecked) private var produced = 0
     @exclusivity(unchecked) private var published = 0

@@ -7,7 +7,6 @@ import DrayFiles
 import DrayFilters
 import DrayWire
 import Glibc
-import Synchronization
 
 /// Where received entries go. Immutable once chosen; shared by generator and receiver.
 final class Destination: @unchecked Sendable {
@@ -144,8 +143,7 @@ final class Destination: @unchecked Sendable {
             }
             let made = FileSystem.makeDirectory(base, buffer.cString(path), mode: 0o777)
             if made != 0 { throw failure(.fileIO, Bytes("mkdir ") + session.fullName(path) + Bytes(" failed"), made) }
-            // Compatibility: an entry that could not be converted counts as the list's first one.
-            wasCreated = !session.hasLeftOutNames.load(ordering: .acquiring)
+            wasCreated = true
             announce(.createdDirectory(path), Bytes("created directory ") + path)
             return try enter(path, "change_dir#2")
         }

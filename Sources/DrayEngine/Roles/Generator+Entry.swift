@@ -15,8 +15,6 @@ extension Generator {
     ) throws(TransferFailure) {
         let flags = entry.pointee.flags
         if flags.contains(.cleared) { return }
-        let isFirst = !hasHandledEntry
-        hasHandledEntry = true
         let mode = list.mode(entry.pointee)
         let type = mode & FileType.mask
         if options.listOnly {
@@ -101,7 +99,7 @@ extension Generator {
         }
         if type == FileType.directory {
             if directoryIndex >= 0 && createdEarly.contains(directoryIndex)
-                || isRootDot && destination.wasCreated && isFirst
+                || isRootDot && destination.wasCreated && isFirstOfList
             {
                 exists = false
             }

@@ -21,21 +21,21 @@ final class Generator {
     let name = NameBuffer()
     let otherName = NameBuffer()
     let metadataName = NameBuffer()
+    /// Compatibility: a root that was made counts as new only where it is its list's first entry. The plain byte order of
+    /// old protocols has names like `-x` before it, and entries that could not be converted come first of all.
+    @exclusivity(unchecked) var isFirstOfList = false
     /// Numbers of long attribute values that the entry being looked at lacks.
-    /// Compatibility: a root that was made counts as new only where it is the list's first entry; the plain byte order
-    /// of old protocols has names like `-x` before it.
-    @exclusivity(unchecked) var hasHandledEntry = false
     @exclusivity(unchecked) var wantedXattrs: [Int32] = []
-    @exclusivity(unchecked) var temporaryNames = TemporaryName()
+    var temporaryNames = TemporaryName()
     /// Temporary name that the last link or node was made under; nil if there was none.
-    @exclusivity(unchecked) var attemptedName: Bytes?
+    var attemptedName: Bytes?
     let blockHasher: BlockHasher
     let wholeHasher: StrongHasher
     let sumBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
     let filters: FilterWalk
     @exclusivity(unchecked) var links = HardLinkGroups()
     let alternates: AlternateBases
-    @exclusivity(unchecked) var similarNames = SimilarNames()
+    var similarNames = SimilarNames()
     /// Directory of the alternate item that is being compared in place of the destination's.
     @exclusivity(unchecked) var alternateDirectory: Int32?
 
@@ -46,7 +46,7 @@ final class Generator {
     @exclusivity(unchecked) private var waitingSince: UInt64 = 0
     @exclusivity(unchecked) private var sinceLook = 0
     private static let longestDelayNanoseconds: UInt64 = 20_000_000
-    @exclusivity(unchecked) private var phasesDone = 0
+    private var phasesDone = 0
     @exclusivity(unchecked) private var redoQueue: [Int32] = []
     @exclusivity(unchecked) private var requestsAllowed = true
     /// Directories made before their own list arrived, by directory index.
@@ -58,20 +58,20 @@ final class Generator {
     @exclusivity(unchecked) var aheadEnd = 0
     @exclusivity(unchecked) var aheadList: Int32 = -1
     /// The last directory that was made just before its own list.
-    @exclusivity(unchecked) var lastMade: Int32 = -1
+    var lastMade: Int32 = -1
     /// In a dry run, path-table ids of directories that would be made: what stands there now is not looked into.
     @exclusivity(unchecked) var assumedMissing: Set<Int32> = []
     /// A directory (path) that could not be made: everything below is skipped (one list for everything).
     @exclusivity(unchecked) var skippedPath: Bytes?
     /// Modes of directories that were made writable for us meanwhile, by path.
-    @exclusivity(unchecked) var openedModes: [Bytes: UInt32] = [:]
+    var openedModes: [Bytes: UInt32] = [:]
     /// Every file is in place.
-    @exclusivity(unchecked) var isFinishing = false
-    @exclusivity(unchecked) var deletedKinds = TransferStatistics.Kinds()
-    @exclusivity(unchecked) var deletionCount = 0
-    @exclusivity(unchecked) var deletionsSkipped = 0
-    @exclusivity(unchecked) var saidIOError = false
-    @exclusivity(unchecked) var delayedDeletions: [(path: Bytes, mode: UInt32)] = []
+    var isFinishing = false
+    var deletedKinds = TransferStatistics.Kinds()
+    var deletionCount = 0
+    var deletionsSkipped = 0
+    var saidIOError = false
+    var delayedDeletions: [(path: Bytes, mode: UInt32)] = []
     @exclusivity(unchecked) var lastParent: Int32 = -1
 
     init(session: Session, destination: Destination, lists: LiveLists, events: ReceiverEvents) {
@@ -188,12 +188,13 @@ final class Generator {
     private func nextList() throws(TransferFailure) -> FileSegment? {
         while true {
             // Only hard links look further than the next list.
-            let count = options.hardLinks > 0 ? Int.max : 1
+            let count = options.hardLinks > 0 && links.looksAhead ? Int.max : 1
             let (ready, complete) = lists.state.withLock { state -> ([FileSegment], Bool) in
                 // A peer that ends lists before they were walked has them no more.
                 taken = max(taken, state.dropped)
                 return (Array(state.segments.dropFirst(taken - state.dropped).prefix(count)), state.complete)
             }
+            if options.hardLinks > 0 { try checkHardLinks() }
             if let segment = ready.first, try prepareHardLinks(ready, complete) {
                 taken += 1
                 open.append(segment)
@@ -206,10 +207,17 @@ final class Generator {
         }
     }
 
+    private func checkHardLinks() throws(TransferFailure) {
+        let (new, first) = lists.state.withLock { state -> ([FileSegment], Int) in
+            let first = max(links.checkedLists, taken)
+            return (Array(state.segments.dropFirst(first - state.dropped)), first)
+        }
+        try links.check(new, first: first)
+    }
+
     /// Finds the last members of groups in the lists that are to be walked next; false while more lists are needed.
     private func prepareHardLinks(_ ready: [FileSegment], _ complete: Bool) throws(TransferFailure) -> Bool {
         if options.hardLinks == 0 { return true }
-        try links.check(ready, first: taken)
         guard session.incremental else {
             links.prepare(ready[0], dropsSingles: true)
             return true
@@ -244,6 +252,7 @@ final class Generator {
         freshDirectory = freshPath(segment)
         for position in 0..<segment.count {
             let entry = segment.entry(position)
+            isFirstOfList = position == 0
             let isDirectory = segment.isDirectory(entry.pointee)
             let ndx = segment.ndx(position)
             if options.debug[.genr] >= 1, !entry.pointee.flags.contains(.cleared) {

@@ -45,7 +45,10 @@ struct HardLinkGroups {
     private static let (enough, pause) = (500, 1000)
     /// Numbers of all groups so far: a list may continue those of earlier lists.
     private var known: Set<Int32> = []
-    private var checkedLists = 0
+    /// Lists that `check` has seen since the start of the connection.
+    private(set) var checkedLists = 0
+    /// The next call of `takeNext` looks at more lists than the one that is walked next.
+    var looksAhead: Bool { preparedLists == 0 }
 
     static func group(_ list: FileSegment, _ entry: FileEntry) -> Int32? {
         guard entry.flags.contains(.hardLinked), let extra = list.extra(entry), extra.pointee.hardLinkGroup >= 0 else {
@@ -58,8 +61,8 @@ struct HardLinkGroups {
     ///
     /// - Parameter first: number of the first of `lists` in the connection.
     mutating func check(_ lists: [FileSegment], first: Int) throws(TransferFailure) {
-        for (offset, segment) in lists.enumerated() where first + offset >= checkedLists {
-            checkedLists = first + offset + 1
+        checkedLists = first + lists.count
+        for segment in lists {
             for position in 0..<segment.count {
                 guard let group = Self.group(segment, segment.entry(position).pointee) else { continue }
                 if group >= segment.ndxStart {
@@ -117,7 +120,10 @@ struct HardLinkGroups {
 
     mutating func forget(_ segment: FileSegment) {
         if last.isEmpty { return }
-        for (group, ndx) in last where ndx >= segment.ndxStart && ndx <= segment.ndxEnd { last[group] = nil }
+        for position in 0..<segment.count {
+            guard let group = Self.group(segment, segment.entry(position).pointee) else { continue }
+            if last[group] == segment.ndx(position) { last[group] = nil }
+        }
     }
 
     func isLast(_ group: Int32, _ ndx: Int32) -> Bool { last[group] == ndx }

@@ -38,13 +38,13 @@ final class Receiver {
     let ownSum: FileSum
     @exclusivity(unchecked) private(set) var phase = 0
     /// Files of a batch that failed verification and have not come again.
-    @exclusivity(unchecked) var resendWanted: Set<Int32> = []
+    var resendWanted: Set<Int32> = []
     /// Files that came out wrong and are asked for once more.
     @exclusivity(unchecked) var redoAsked: Set<Int32> = []
     private let maxPhase: Int
     private let reportsItems: Bool
     /// Finished files that wait in the partial directory (`--delay-updates`), by index.
-    @exclusivity(unchecked) var delayed: [Int32] = []
+    var delayed: [Int32] = []
     /// The open basis of the file being concluded if it is another one: abbreviated attributes are taken from it.
     @exclusivity(unchecked) var attributeBasis: Int32 = -1
     /// A file could not be saved before it was to be replaced.
@@ -302,8 +302,8 @@ final class Receiver {
         }
         let outcome = try receiveFile(ndx, list, entry, record)
         progress.end()
-        defer { newMode = nil }
         if hasTarget { report(list, entry.pointee, record, before: false, data: reader.streamBytes - start) }
+        newMode = nil
         if let outcome { post(outcome) }
     }
 

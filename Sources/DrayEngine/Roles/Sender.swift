@@ -22,14 +22,14 @@ final class Sender {
     private let blockHasher: BlockHasher
     let matcher = DeltaMatcher(mayUseHelper: Processors.usable > 1)
     /// Matches and false alarms of the files before (`--debug=deltasum2`).
-    @exclusivity(unchecked) var searchedBefore = (matches: 0, alarms: 0, hits: 0)
+    var searchedBefore = (matches: 0, alarms: 0, hits: 0)
     private let tokens: TokenWriter
     /// Where sum heads, data and file sums go: with `--only-write-batch` into the file alone.
     private let dataWriter: WireWriter
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
     let name = NameBuffer()
     /// Long values delivered so far, by list and number.
-    @exclusivity(unchecked) var deliveredXattrs: Set<Int64> = []
+    var deliveredXattrs: Set<Int64> = []
     @exclusivity(unchecked) private var statistics = TransferStatistics()
     @exclusivity(unchecked) private var current: Int32 = 0
     @exclusivity(unchecked) private var recent = RecentList()

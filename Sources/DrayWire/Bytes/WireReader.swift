@@ -42,13 +42,13 @@ public final class WireReader {
     /// Monotonic nanoseconds of the last successful read.
     @exclusivity(unchecked) public private(set) var lastReadNanoseconds: UInt64 = monotonicNanoseconds()
     /// Whether this reader may legally meet each special message; set by the session.
-    @exclusivity(unchecked) public var allowsIOTimeoutMessage = false
+    public var allowsIOTimeoutMessage = false
 
     @exclusivity(unchecked) private var storage: UnsafeMutablePointer<UInt8>
     private let capacity: Int
     /// Where the next bytes go while those in `storage` are in use.
-    @exclusivity(unchecked) private var spare: UnsafeMutablePointer<UInt8>?
-    @exclusivity(unchecked) private var prefetcher: Prefetcher?
+    private var spare: UnsafeMutablePointer<UInt8>?
+    private var prefetcher: Prefetcher?
     @exclusivity(unchecked) private var position = 0
     @exclusivity(unchecked) private var end = 0
     @exclusivity(unchecked) private var framed = false

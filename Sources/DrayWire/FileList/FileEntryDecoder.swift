@@ -28,8 +28,8 @@ public final class FileEntryDecoder {
     @exclusivity(unchecked) public var mapUser: IDMap = { id, _ in id }
     @exclusivity(unchecked) public var mapGroup: GroupMap = { id, _ in (id, false) }
     /// The same for ids in ACLs of incremental lists, where they are mapped by other rules.
-    @exclusivity(unchecked) public var mapAccessUser: IDMap?
-    @exclusivity(unchecked) public var mapAccessGroup: IDMap?
+    public var mapAccessUser: IDMap?
+    public var mapAccessGroup: IDMap?
     /// Judges each cleaned name before it is stored (unrequested and excluded names); may raise directory flags.
     @exclusivity(unchecked) public var judge:
         ((_ name: Bytes, _ mode: UInt32, _ flags: inout FileEntryFlags) throws(TransferFailure) -> Void)?
@@ -61,7 +61,7 @@ public final class FileEntryDecoder {
         var inode: Int64
     }
     /// Groups below protocol 30 by (device, inode).
-    @exclusivity(unchecked) private var oldGroups: [Inode: Int32] = [:]
+    private var oldGroups: [Inode: Int32] = [:]
     private let cleaned: UnsafeMutablePointer<UInt8>
     /// The name in the local character set.
     private let converted: UnsafeMutablePointer<UInt8>
@@ -200,7 +200,9 @@ public final class FileEntryDecoder {
         xflags = 0
         if let judge { try judge(Bytes(path), mode, &flags) }
         if isUnusable { flags.insert(.cleared) }
-        guard segment.count < Limits.fileListEntries, let nameOffset = segment.storeName(lastName) else {
+        // An entry that only keeps its number has no name, whatever of it had no form here, and so sorts first.
+        let stored = isUnusable ? UnsafeRawBufferPointer(start: nil, count: 0) : lastName
+        guard segment.count < Limits.fileListEntries, let nameOffset = segment.storeName(stored) else {
             throw fail(.outOfMemory, "[\(reader.who)] file list has grown too large to expand")
         }
         if format.preserveAtimes { needsExtra = true }
@@ -217,7 +219,8 @@ public final class FileEntryDecoder {
         }
         let storedMode = type == FileType.symlink || mode == 0 ? mode : (changeMode?(mode) ?? mode)
         var entry = FileEntry(
-            nameOffset: nameOffset, nameLength: UInt16(lastName.count), flags: flags, directory: directory,
+            nameOffset: nameOffset, nameLength: UInt16(stored.count), flags: flags,
+            directory: isUnusable ? 0 : directory,
             attributes: 0, length: length, mtime: mtime, nanoseconds: nanoseconds, extra: extraIndex)
         if format.hasChecksum(mode) { try reader.bytes(into: segment.checksum(entry)) }
         var attributes = AttributeTable.Attributes(

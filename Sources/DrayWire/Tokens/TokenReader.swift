@@ -30,7 +30,7 @@ public final class TokenReader {
     /// The decoder may have output for the last piece.
     @exclusivity(unchecked) private var isDecoding = false
     /// Start of the running block (protocols below 31 insert nothing else of it).
-    @exclusivity(unchecked) private var blockStart: Bytes = []
+    private var blockStart: Bytes = []
 
     /// - Parameter method: one of `CompressionMethod.available`.
     public init(_ reader: WireReader, _ method: CompressionMethod) {
