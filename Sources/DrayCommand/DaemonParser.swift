@@ -51,7 +51,7 @@ enum DaemonParser {
                 return .failure(
                     ServerParseFailure(
                         Bytes("Error parsing options: option may be supported on client but not on server?"),
-                        options: partial(request)))
+                        options: partial(parser, request)))
             }
             var options = command.options
             if options.tempDirectory == nil { options.tempDirectory = request.tempDirectory }
@@ -72,38 +72,15 @@ enum DaemonParser {
                 error.lines.first
                 ?? Bytes("Error parsing options: option may be supported on client but not on server?")
             if text.hasPrefix(Bytes("rsync: ")) { text = Bytes(text.dropFirst(7)) }
-            return .failure(ServerParseFailure(text, options: partial(request)))
+            return .failure(ServerParseFailure(text, options: partial(parser, request)))
         }
     }
 
-    /// Direction and capabilities of a refused request: the set-up is completed with them.
-    private static func partial(_ request: ServerParseRequest) -> TransferOptions {
-        var options = TransferOptions()
+    /// Options of a refused request: the set-up is completed with what stands before the refused word.
+    private static func partial(_ parser: OptionParser, _ request: ServerParseRequest) -> TransferOptions {
+        var options = parser.optionsSoFar
         options.amServer = true
         options.amSender = request.arguments.contains(Bytes("--sender"))
-        for word in request.arguments
-        where word.first == UInt8(ascii: "-") && word.count > 1 && word[1] != UInt8(ascii: "-") {
-            if let position = word.firstIndex(of: UInt8(ascii: "e")) {
-                options.clientInfo = Bytes(word[(position + 1)...])
-                options.recursive = word[..<position].contains(UInt8(ascii: "r"))
-                options.compress = word[..<position].contains(UInt8(ascii: "z"))
-            }
-        }
-        takeChoices(request.arguments, &options)
         return options
-    }
-
-    /// Which lists of algorithms the client exchanges follows from these words.
-    private static func takeChoices(_ words: [Bytes], _ options: inout TransferOptions) {
-        func value(_ word: Bytes, _ name: StaticString) -> Bytes? {
-            word.hasPrefix(Bytes(name)) ? Bytes(word.dropFirst(Bytes(name).count)) : nil
-        }
-        for word in words {
-            if word.hasPrefix(Bytes("--compress-level=")) { options.compress = true }
-            if word == Bytes("--old-compress") { options.compressChoice = Bytes("zlib") }
-            if word == Bytes("--new-compress") { options.compressChoice = Bytes("zlibx") }
-            options.compressChoice = value(word, "--compress-choice=") ?? options.compressChoice
-            options.checksumChoice = value(word, "--checksum-choice=") ?? options.checksumChoice
-        }
     }
 }

@@ -56,7 +56,9 @@ public enum ListLine {
     public static func timeText(_ seconds: Int64, separator: String = " ") -> String {
         var moment = time_t(seconds)
         var parts = tm()
-        guard localtime_r(&moment, &parts) != nil else { return String(seconds) }
+        guard localtime_r(&moment, &parts) != nil else {
+            return "(time\(separator)out\(separator)of\(separator)range)"
+        }
         func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
         let year = String(Int(parts.tm_year) + 1900)
         let padded = String(repeating: "0", count: max(0, 4 - year.count)) + year

@@ -112,11 +112,11 @@ extension SideRun {
         }
         if isSilent && failure.code != .signal && failure.code != .protocolStream { return }
         // Compatibility: who sends to a pipe leaves without a word; the other side finds the stream closed.
-        let isPipe = !session.options.amDaemon && !session.environment.isDaemonSocket && !session.options.isLocal
+        let isPipe = !session.environment.isDaemonSocket && !session.options.isLocal
         if role == .sender && isPipe && !failure.cameFromPeer { return writer.dropPending() }
         writer.timeoutSeconds = 5
         try? writer.flush()
-        if !isSilent && receiverThread == nil && (session.options.amDaemon || session.environment.isDaemonSocket) {
+        if !isSilent && receiverThread == nil && session.environment.isDaemonSocket {
             if session.protocolVersion >= 31 && !failure.cameFromPeer && session.reader.isFramed {
                 awaitAnswer()
             } else {

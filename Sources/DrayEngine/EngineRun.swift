@@ -370,6 +370,8 @@ final class SideRun {
         try generator.run()
         thread.join()
         receiverThread = nil
+        // Before protocol 31 nothing after the last phase is waited for: the statistics may have failed to come.
+        for case .ended(let failure) in events.take() { throw failure }
     }
 }
 

@@ -28,16 +28,18 @@ public final class Reporter: Sendable {
     /// Something has gone wrong beyond the process that rsync's client is: it learns that by the code of another one.
     private let otherTrouble = Atomic<Bool>(false)
 
-    public init(sink: any TransferEventSink, options: TransferOptions) {
+    /// - Parameter isDaemonSocket: the client is at the other end of a socket; otherwise a remote shell carries
+    ///   standard error to it.
+    public init(sink: any TransferEventSink, options: TransferOptions, isDaemonSocket: Bool = false) {
         self.sink = sink
         amServer = options.amServer
         isLocal = options.isLocal
         quiet = options.quiet
+        // A daemon on a socket has no standard error that anybody reads.
+        let isAlone = options.amServer && options.amDaemon && isDaemonSocket
         errorsThroughConnection =
-            options.amServer
-            && (options.isLocal || options.amDaemon || options.standardErrorMode == .client)
-        // A daemon has no standard error that anybody reads.
-        allToOwnError = options.standardErrorMode == .all && !(options.amServer && options.amDaemon)
+            isAlone || options.amServer && (options.isLocal || options.standardErrorMode == .client)
+        allToOwnError = options.standardErrorMode == .all && !isAlone
     }
 
     /// Framing has begun: a server's texts may travel through `writer` from now on.

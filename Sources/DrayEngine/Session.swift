@@ -100,7 +100,7 @@ public final class Session: @unchecked Sendable {
         self.filters = filters
         self.daemonFilters = daemonFilters
         self.environment = environment
-        reporter = Reporter(sink: sink, options: options)
+        reporter = Reporter(sink: sink, options: options, isDaemonSocket: environment.isDaemonSocket)
         let role: RoleName = options.amSender ? .sender : .unsplitReceiver
         reader = WireReader(channel: channel, role: role)
         writer = WireWriter(channel: channel, role: role)

@@ -11,7 +11,7 @@ import DrayTestSupport
 /// and a third one that begins with `#` if rsync does not end in the same way: what it does instead.
 ///
 /// Options of the test itself: `+basis` puts a file `f` of 5000 bytes into the destination, `+linger` keeps the
-/// connection open for a moment after the last byte.
+/// connection open for a moment after the last byte, `+xattrs` gives the source `f` a short and a long attribute.
 struct HostileCase: Sendable, CustomStringConvertible {
     /// Which side is under test.
     enum Role: String, Sendable {
@@ -19,6 +19,8 @@ struct HostileCase: Sendable, CustomStringConvertible {
         case pull, push
         /// A server; the bytes are a client's.
         case receiver, sender
+        /// A daemon that receives; the bytes of the greeting are put before.
+        case module
 
         var isClient: Bool { self == .pull || self == .push }
     }
@@ -34,6 +36,7 @@ struct HostileCase: Sendable, CustomStringConvertible {
     var bytes: [UInt8]
     var hasBasis = false
     var lingers = false
+    var hasXattrs = false
 
     var description: String { "\(name) (\(role.rawValue) \(options.joined(separator: " ")))" }
 
@@ -61,6 +64,7 @@ struct HostileCase: Sendable, CustomStringConvertible {
         role = Role(rawValue: words.removeFirst())!
         hasBasis = words.contains("+basis")
         lingers = words.contains("+linger")
+        hasXattrs = words.contains("+xattrs")
         options = words.filter { !$0.hasPrefix("+") }
         exitCode = Int32(fields[2])!
         text = fields[3] == "-" ? nil : fields[3]

@@ -135,6 +135,9 @@ extension HostileCases {
             $S { $D 00 01 07 v:-1 }
         xattr value limit | pull -rX | 2 | xattr datum_len exceeds per-value limit [Receiver]
             $S { $D 00 01 07 v:134217729 }
+        xattr list total | pull -rX | 2 | xattr list exceeds per-file limit [Receiver]
+            $S { $D 00 05 07 v:134217728 "user.a" 00 00*16 07 v:134217728 "user.b" 00 00*16 }
+            { 07 v:134217728 "user.c" 00 00*16 07 v:134217728 "user.d" 00 00*16 07 }
         xattr no terminator | pull -rX | 11 | Invalid xattr name received (missing trailing \0).
             $S { $D 00 01 06 01 "user.x" 61 }
         xattr empty name | pull -rX | 11 | Invalid xattr name received (missing trailing \0).

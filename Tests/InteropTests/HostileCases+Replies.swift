@@ -69,6 +69,20 @@ extension HostileCases {
             $S { $D 00 00 $F 01 $E } { 02 0081 01 01 61 00 }
         reply bad sum | pull -r +linger | 12 | rsync: connection unexpectedly closed (N bytes received so far) [receiver]
             $S $list { 02 00a0 $none i:0 00*16 }
+        reply cleared entry | pull -r +linger | 2 | rsync: refusing transfer of cleared file index 2
+            $S { $D $F $F $E 03 0200 }
+        reply data of a cleared entry | pull -r +linger | 2 | received request to transfer non-regular file: 2 [receiver]
+            $S { $D $F $F $E 03 00a0 $none }
+        inc reply cleared entry | pull -r +linger | 2 | rsync: refusing transfer of cleared file index 3
+            $Si { $D $F $F $E 04 0200 }
+        reply xattr numbers overflow | pull -rX +linger | 2 | xattr rel_pos accumulation overflow [receiver]
+            $S { $D 00 00 $F 00 01 07 28 "user.x" 00 00*16 $E } { 02 00a1 01 01 61 v:2147483647 }
+        data after the end | pull -r +linger | 12 | Invalid packet at end of run [receiver]
+            $S $list { 00*20 }
+        data after the end in a frame | pull -r +linger | 12 | Invalid packet at end of run [receiver]
+            $S $list { 00*19 } { 00 }
+        eof before the statistics | pull -r --protocol=30 +linger | 12 | rsync: connection unexpectedly closed (N bytes received so far) [receiver]
+            i:30 06 i:1 { $D $F 00 00*15 }
         reply bad sum told | pull -rv +linger | 12 | WARNING: f failed verification -- update discarded (will try again).
             $S $list { 02 00a0 $none i:0 00*16 }
         """#)
@@ -182,5 +196,13 @@ extension HostileCases {
             $C { $D 18 01 66 000500 65257d93 a4010000 $E }
         receiver inc duplicate | receiver -re.iLsfxCIvu | 2 | rsync: refusing malicious duplicate flist for dir 1
             $C { $D $dir $E ff65 0000 fffe80660000 }
+        receiver cleared entry | receiver -re.LsfxCIvu | 2 | rsync: refusing transfer of cleared file index 2
+            $C { $D $F $F $E 03 0200 }
+        partial missing | module -re.LsfxCIvu --partial-dir=p | 2 | rsync: refusing unconfined partial basis for f
+            03 "md5" $list { 02 0088 81 $none i:0 }
+        partial without directory | module -re.LsfxCIvu | 2 | rsync: refusing unconfined partial basis for f
+            03 "md5" $list { 02 0088 81 $none i:0 }
+        partial below | module -re.LsfxCIvu --delay-updates | 2 | rsync: refusing unconfined partial basis for d/f
+            03 "md5" { $D $dir 18 03 "d/f" 000500 65257d93 a4810000 $E } { 03 0088 81 $none i:0 }
         """#)
 }

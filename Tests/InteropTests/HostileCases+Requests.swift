@@ -87,6 +87,14 @@ extension HostileCases {
             $C $q { 02 00a1 v:-2147483648 00 }
         request xattr short | sender -rXe.LsfxCIvu | 2 | [sender] could not find xattr #1 for f
             $C $q { 02 00a1 01 00 $none }
+        request xattr short value | sender -rXe.LsfxCIvu +xattrs | 2 | [sender] internal abbrev error on f (user.a, len=3)!
+            $C $q { 02 00a1 01 00 $none }
+        request xattr twice | sender -rXe.LsfxCIvu +xattrs | 2 | [sender] internal abbrev error on f (user.b, len=40)!
+            $C $q { 02 00a1 02 00 $none fe0000 00a1 02 00 $none }
+        request xattr overflow | sender -rXe.LsfxCIvu +xattrs | 2 | xattr rel_pos accumulation overflow [sender]
+            $C $q { 02 00a1 02 v:2147483647 00 $none }
+        request data of a parent | sender -re.iLsfxCIvu | 2 | received request to transfer non-regular file: 0 [sender]
+            $C $q { 01 0080 $none }
         max-alloc small | sender -re.LsfxCIvu --max-alloc=1048576 | 22 | [sender] exceeded --max-alloc=1048576 setting (SITE)
             $C $q { 02 0080 i:43690 i:700 i:16 i:0 }
         max-alloc below | sender -re.LsfxCIvu --max-alloc=1048576 | 12 | rsync: connection unexpectedly closed (N bytes received so far) [sender]

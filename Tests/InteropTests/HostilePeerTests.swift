@@ -27,6 +27,24 @@ extension Interop {
         @Test(arguments: HostileCases.receivingServer)
         func receivingServers(_ item: HostileCase) throws { try check(item) }
 
+        /// Times that no calendar has are shown as such.
+        @Test(arguments: ["f8ffffffffffffff7f", "f80000000000000080", "f80000000000000001"])
+        func timesOutOfRange(_ time: String) throws {
+            for (options, text) in [
+                ("--list-only", "(time out of range) f\n"), ("-n --out-format=%M_%n", "(time-out-of-range)_f\n"),
+            ] {
+                let item = HostileCase.table(
+                    """
+                    time | pull -r \(options) +linger | 12 | -
+                        $S { $D 18 01 66 000500 \(time) a4810000 $E 02 00a0 00*17 }
+                    """)[0]
+                let own = try place.run(DrayPrograms.dray, item)
+                #expect(own.outputText.contains(text), "\(own.outputText)")
+                let peer = try place.run(PeerRsync.path!, item)
+                #expect(peer.outputText.contains(text), "\(peer.outputText)")
+            }
+        }
+
         private func check(_ item: HostileCase) throws {
             let own = try place.run(DrayPrograms.dray, item)
             #expect(!own.timedOut, "hangs")
@@ -63,8 +81,13 @@ final class HostilePlace {
         try source.directory("d")
         source.remove("l")
         symlink("f", source.path("l"))
+        if item.hasXattrs {
+            for (name, count) in [("user.a", 3), ("user.b", 40)] {
+                try source.attribute("f", name, [UInt8](repeating: 0x61, count: count))
+            }
+        }
         if item.hasBasis { try destination.file("f", [UInt8](repeating: 0x78, count: 5_000)) }
-        try source.file("../input", item.bytes)
+        try source.file("../input", (item.role == .module ? greeting(item) : []) + item.bytes)
         let feed = "cat \(scratch.path)/input; \(item.lingers ? "sleep 0.3; " : "")"
         try source.file("../shell", Array("#!/bin/sh\n\(feed)\nexec cat >/dev/null\n".utf8), mode: 0o755)
         let clientWords = [program] + item.options + ["-e", scratch.path + "/shell"]
@@ -77,8 +100,20 @@ final class HostilePlace {
             words =
                 ["/bin/sh", "-c", "{ \(feed)} | \"$@\"", "sh", program, "--server"]
                 + (item.role == .sender ? ["--sender"] : []) + item.options + [".", place + "/"]
+        case .module:
+            let module = "path = \(destination.root)\nread only = no\nuse chroot = no\nuid = 0\ngid = 0\n"
+            try source.file("../modules", Array("log file = /dev/null\n[m]\n\(module)".utf8))
+            words =
+                ["/bin/sh", "-c", "{ \(feed)} | \"$@\"", "sh", program, "--server", "--daemon"]
+                + ["--config=\(scratch.path)/modules", "."]
         }
         return try DrayTestSupport.run(words, in: scratch.path, seconds: seconds)
+    }
+
+    /// What a client says before the protocol begins.
+    private func greeting(_ item: HostileCase) -> [UInt8] {
+        let words = ["--server"] + item.options + [".", "m/"]
+        return Array("@RSYNCD: 32.0 md5\nm\n".utf8) + words.flatMap { Array($0.utf8) + [0] } + [0]
     }
 
     /// The error output without what must differ: program positions, counts, the order of two processes' lines, and

@@ -21,6 +21,12 @@ public struct OptionParser {
     var exitDebug: Int { state.debug[.exit] ?? 0 }
     /// Whether `-8` has been read.
     var printsEightBits: Bool { state.options.eightBitOutput }
+    /// What the words before a faulty one have set.
+    var optionsSoFar: TransferOptions {
+        var options = state.options
+        options.recursive = state.recursion > 0
+        return options
+    }
     /// Who finds fault with the words.
     var role: RoleName { state.options.amServer ? .server : .client }
     private var operands: [Bytes] = []

@@ -275,7 +275,7 @@ struct ModuleSession {
         environment.handshakeVersion = granted.protocolVersion
         environment.isDaemonSocket = !connection.isRemoteShell
         // A TLS connection has to be closed in order.
-        environment.resetsOnRefusal = !(lines.channel is TLSChannel)
+        environment.resetsOnRefusal = !connection.isRemoteShell && !(lines.channel is TLSChannel)
         environment.moduleName = module.name
         environment.modulePath = place.root.directory
         environment.workingDirectory = place.descriptor
@@ -311,6 +311,7 @@ struct ModuleSession {
         logging.module = module.name
         logging.modulePath = place.root.outerPath
         logging.isDryRun = options.dryRun
+        logging.usesStandardError = connection.isRemoteShell
         let sink = TransferLog(log, logging, amSender: options.amSender)
         var filterSettings = FilterList.Settings()
         filterSettings.side = options.amSender ? .sender : .receiver
@@ -425,6 +426,7 @@ struct ModuleSession {
         options.protocolVersion = connection.protocolVersion
         let (session, _) = makeSession(options, module, place)
         _ = EngineServer.refuse(session, failure, hearsOut: hearsOut)
+        if connection.isRemoteShell && options.amSender { log.line("sent 0 bytes  received 0 bytes  total size 0") }
         linger(session)
         return failure.code
     }

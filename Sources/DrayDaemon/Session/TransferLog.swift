@@ -17,6 +17,8 @@ final class TransferLog: TransferEventSink {
         var module: Bytes = []
         var modulePath: Bytes = []
         var isDryRun = false
+        /// A remote shell shows standard error to the user of the client.
+        var usesStandardError = false
     }
 
     private let log: DaemonLog
@@ -33,8 +35,7 @@ final class TransferLog: TransferEventSink {
 
     func handle(_ event: TransferEvent) {
         switch event {
-        case .message(.notice, _): break
-        case .message(let level, let text): lines(text, level == .info || level == .log ? .information : .warning)
+        case .message(let level, let text): message(level, text)
         case .remoteMessage(_, let text): lines(text, .information)
         case .fileListStarted: log.line(amSender ? "building file list" : "receiving file list")
         case .item(let item, before: false): self.item(item)
@@ -42,6 +43,13 @@ final class TransferLog: TransferEventSink {
         case .statistics(let statistics): totals.withLock { $0 = statistics }
         default: break
         }
+    }
+
+    private func message(_ level: MessageLevel, _ text: Bytes) {
+        if settings.usesStandardError && level != .log {
+            DaemonLog.escaped(text).withUnsafeBytes { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        }
+        if level != .notice { lines(text, level == .info || level == .log ? .information : .warning) }
     }
 
     private func lines(_ text: Bytes, _ level: DaemonLog.Level) {

@@ -177,12 +177,27 @@ final class LiveLists: Sendable {
         }
     }
 
-    func badIndex(_ ndx: Int32, _ place: String, _ who: String) -> TransferFailure {
+    func badIndex(_ ndx: Int32, _ place: String, _ who: String, _ record: ItemRecord? = nil) -> TransferFailure {
         let (low, high) = bounds
+        if !isEmpty && ndx == low, let record, record.flags.contains(.transfer) { return notRegular(ndx, who) }
         // The number before the first entry could be a directory's; that this list has none is not worth a word.
         if !isEmpty && ndx == low { return TransferFailure(.protocolIncompatible) }
         return TransferFailure(
             .protocolIncompatible, "File-list index \(ndx) not in \(low) - \(high) (\(place)) [\(who)]")
+    }
+
+    /// Data can be asked for and sent for regular files only; a removed duplicate is none.
+    func checkTransfer(
+        _ record: ItemRecord, _ ndx: Int32, _ list: FileSegment, _ entry: FileEntry, _ who: String
+    ) throws(TransferFailure) {
+        guard record.flags.contains(.transfer) else { return }
+        if entry.flags.contains(.cleared) || list.mode(entry) & FileType.mask != FileType.regular {
+            throw notRegular(ndx, who)
+        }
+    }
+
+    private func notRegular(_ ndx: Int32, _ who: String) -> TransferFailure {
+        TransferFailure(.protocolIncompatible, "received request to transfer non-regular file: \(ndx) [\(who)]")
     }
 
     /// The entry that `ndx` stands for and the list it is stored in.

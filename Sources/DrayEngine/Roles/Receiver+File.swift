@@ -36,6 +36,14 @@ extension Receiver {
         return descriptor
     }
 
+    /// A client said that a partial file is there: a daemon that was to write into it writes no other file instead.
+    private func refusePartialBasis(_ list: FileSegment, _ entry: FileEntry) throws(TransferFailure) {
+        guard options.amDaemon, session.flags.contains(.inplacePartialDirectory) else { return }
+        throw TransferFailure(
+            .protocolIncompatible,
+            lines: [Bytes("rsync: refusing unconfined partial basis for ") + list.path(entry)])
+    }
+
     /// Reads one reply's data; returns what the generator is to be told, nil if somebody else will tell it.
     func receiveFile(
         _ ndx: Int32, _ list: FileSegment, _ entry: UnsafeMutablePointer<FileEntry>, _ given: ItemRecord
@@ -45,6 +53,7 @@ extension Receiver {
         let isRedo = !redoAsked.isEmpty && redoAsked.contains(ndx)
         let parent = cache.descriptor(entry.pointee.directory)
         if parent < 0 {
+            if record.basisType == BasisType.partialDirectory { try refusePartialBasis(list, entry.pointee) }
             reportParent(list, entry.pointee, -parent)
             try discard()
             return .failed(ndx)
@@ -76,6 +85,7 @@ extension Receiver {
                     }
                 }
             }
+            if basisDescriptor < 0 || basisStatus.isDirectory { try refusePartialBasis(list, entry.pointee) }
         case BasisType.backup:
             var code: Int32 = 0
             let backup = Backup.location(

@@ -215,6 +215,9 @@ final class Receiver {
                 }
                 break
             }
+            if session.wishes == nil && reader.hasBufferedStream {
+                throw session.fail(.protocolStream, "Invalid packet at end of run [\(reader.who)]")
+            }
             post(.phaseDone)
             postAll()
         }
@@ -227,7 +230,7 @@ final class Receiver {
                 .protocolIncompatible, "Invalid file index: \(ndx) (-1 - \(lists.bounds.1)) [\(reader.who)]")
         }
         var record = try ItemRecord(flagsFrom: reader)
-        if lists.entry(ndx) == nil { throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who) }
+        if lists.entry(ndx) == nil { throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who, record) }
         try record.readDetails(from: reader)
     }
 
@@ -246,9 +249,10 @@ final class Receiver {
     private func handle(_ ndx: Int32) throws(TransferFailure) {
         var record = try ItemRecord(flagsFrom: reader)
         guard let (list, entry) = recent.entry(ndx, in: lists) else {
-            throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who)
+            throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who, record)
         }
         try record.readDetails(from: reader)
+        try lists.checkTransfer(record, ndx, list, entry.pointee, reader.who)
         if options.debug[.recv] >= 1 {
             session.reporter.info(Bytes("recv_files(") + list.path(entry.pointee) + Bytes(")"))
         }
@@ -267,10 +271,6 @@ final class Receiver {
         guard record.flags.contains(.transfer) else {
             report(list, entry.pointee, record, before: false)
             return
-        }
-        guard list.mode(entry.pointee) & FileType.mask == FileType.regular else {
-            throw session.fail(
-                .protocolIncompatible, "received request to transfer non-regular file: \(ndx) [\(reader.who)]")
         }
         if phase == 2 {
             throw session.fail(.protocolIncompatible, "got transfer request in phase 2 [\(reader.who)]")

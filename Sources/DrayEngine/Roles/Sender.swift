@@ -198,9 +198,10 @@ final class Sender {
             return
         }
         guard let (list, entry) = recent.entry(ndx, in: lists) else {
-            throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who)
+            throw lists.badIndex(ndx, "read_ndx_and_attrs", reader.who, record)
         }
         try record.readDetails(from: reader)
+        try lists.checkTransfer(record, ndx, list, entry.pointee, reader.who)
         current = ndx
         if entry.pointee.flags.contains(.cleared) {
             throw session.fail(.protocolIncompatible, "rsync: refusing transfer of cleared file index \(ndx)")
@@ -214,10 +215,6 @@ final class Sender {
             try record.write(ndx, to: writer)
             if let wanted { try sendXattrs(wanted, list, entry.pointee) }
             return
-        }
-        guard list.mode(entry.pointee) & FileType.mask == FileType.regular else {
-            throw session.fail(
-                .protocolIncompatible, "received request to transfer non-regular file: \(ndx) [\(reader.who)]")
         }
         if phase == 2 {
             throw session.fail(.protocolIncompatible, "got transfer request in phase 2 [\(reader.who)]")

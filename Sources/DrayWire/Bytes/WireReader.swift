@@ -305,6 +305,12 @@ public final class WireReader {
     /// Whether a value could be read without waiting for the channel (frame headers aside).
     public var hasBufferedInput: Bool { position < end }
 
+    /// Whether bytes of the framed stream itself, not only messages, have been received and not been read.
+    public var hasBufferedStream: Bool {
+        if position == end { return false }
+        return frameLeft > 0 || end - position > 4 && storage[position + 3] == 7
+    }
+
     /// Reads until the peer closes, acting on messages, for at most `milliseconds`. Never throws: it is the last act.
     ///
     /// - Returns: how a framed stream ended.
