@@ -21,7 +21,8 @@ extension SideRun {
         // The other half may be writing rather than reading, and then gets nothing through the connection.
         if isReceivingHalf && !failure.cameFromPeer {
             session.reporter.attach(nil)
-            if failure.code != .userSignal1 && failure.code != .protocolStream {
+            // Older protocols have no word for it.
+            if failure.code != .userSignal1 && failure.code != .protocolStream && session.protocolVersion >= 31 {
                 session.hasFailed.store(true, ordering: .releasing)
             }
         }

@@ -3,7 +3,23 @@
 
 extension DifferentialLine {
     static let ends: [DifferentialLine] =
-        exits + lateExits + refusals + nameLists + untrusted + unreadable + batches + frames
+        exits + lateExits + refusals + nameLists + untrusted + unreadable + batches + frames + oldProtocols
+
+    /// What the receiving side itself tells of items without new content, and failures that have no word in the stream.
+    private static let oldProtocols: [DifferentialLine] =
+        ["-rvvp", "-rvvi", "-avv", "-rvp", "-rvvc --out-format=%i_%n"].flatMap { options in
+            any(
+                "\(options) --protocol=28", ["src/dir/ dst/", "src/dir/ host:dst/", "host:src/dir/ dst/"],
+                prepare: "cp -a src/dir/. dst/; find dst -type f -exec chmod 600 {} +; chmod 700 dst/; rm -rf dst/sub")
+        }
+        + ["28", "30"].flatMap { version in
+            any(
+                "-r --protocol=\(version)",
+                [
+                    "src/ no/where/at/", "src/ src/alpha", "src/ host:src/alpha", "--temp-dir=/nosuch src/ dst/",
+                    "--temp-dir=/nosuch src/ host:dst/",
+                ], without: stopped + forgotten)
+        }
 
     private static func any(
         _ options: String, _ scripts: [String], prepare: String = "", without: [String] = []

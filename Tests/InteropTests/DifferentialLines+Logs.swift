@@ -23,11 +23,16 @@ extension DifferentialLine {
         logged("rsync -avvn --delete --log-file=log host:src/ dst/", "log"),
         logged("rsync -aqv --log-file=log src/ host:dst/", "log"),
     ]
+        + ["-av --no-i-r", "-aqv --no-i-r", "-rv --protocol=28", "-r --no-i-r --info=flist2"].flatMap { options in
+            ["src/ dst/", "src/ host:dst/", "host:src/ dst/"].map {
+                logged("rsync \(options) --log-file=log \($0)", "log")
+            }
+        }
 
     private static let otherLogs: [DifferentialLine] =
         [
             "-a --delete", "-av --delete", "-avv --delete", "-ai --delete", "-aii", "-a --stats", "-a --info=stats2",
-            "-a -n --delete", "-a --delete -M--log-file-format='%o %n %l'", "-ai -M--log-file-format=%n",
+            "-a -n --delete", "-av --no-i-r", "-rv --protocol=28", "-a --delete -M--log-file-format='%o %n %l'", "-ai -M--log-file-format=%n",
         ].flatMap { options in
             ["src/ dst/", "src/ host:dst/", "host:src/ dst/"].map {
                 logged("rsync \(options) -M--log-file=$W/log \($0)", "log")

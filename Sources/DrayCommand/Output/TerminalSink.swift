@@ -353,9 +353,9 @@ public final class TerminalSink: TransferEventSink {
         state.listLineIsBare = false
         if options.info[.flist] > 1 {
             let number = HumanNumber.count(Int64(count), level: options.humanReadable)
-            info(Bytes(text: "\(number) file\(count == 1 ? "" : "s") to consider\n"), &state, logging: false)
+            info(Bytes(text: "\(number) file\(count == 1 ? "" : "s") to consider\n"), &state)
         } else {
-            info(Bytes("done\n"), &state, logging: false)
+            info(Bytes("done\n"), &state)
         }
     }
 

@@ -294,13 +294,21 @@ extension Generator {
     private func reportHere(_ ndx: Int32, _ flags: ItemFlags, _ xname: Bytes) {
         guard let (list, entry) = lists.entry(ndx) else { return }
         guard flags.isSignificant || options.info[.name] >= 2 || options.itemize > 1 || !xname.isEmpty else { return }
+        let isDirectory = list.isDirectory(entry.pointee)
+        let keepsContent = xname.isEmpty && flags.isDisjoint(with: [.localChange, .transfer])
+        if keepsContent && !isDirectory && options.info[.name] >= 2 && (options.amServer || options.itemize == 0) {
+            let name = destination.ownPath(list, entry.pointee)
+            session.reporter.message(.notice, flags.isSignificant ? name : name + Bytes(" is uptodate"))
+        }
         let item = list.report(
             entry.pointee, flags: flags.subtracting([.missingData, .deleted, .matched]), xname: xname, sending: false,
             protocolVersion: session.protocolVersion)
-        if options.logsItems && (!options.amServer || options.amDaemon) {
+        let isNamed = isNamed(item, list, entry.pointee)
+        if options.logsItems && (options.amDaemon || !options.amServer && (isNamed || options.itemize > 0)) {
             session.reporter.event(.item(item, before: false))
         }
-        guard options.amServer, options.info[.name] >= 1, isNamed(item, list, entry.pointee) else { return }
+        let isSilent = keepsContent && (!isDirectory || !flags.isSignificant)
+        guard options.amServer, !isSilent, isNamed, options.info[.name] >= 1 else { return }
         var line = item.name
         if item.isDirectory { line.append(UInt8(ascii: "/")) }
         if !xname.isEmpty {
@@ -311,11 +319,12 @@ extension Generator {
         session.reporter.info(line)
     }
 
-    /// Whether a verbose server of an old protocol names what it did: items that it made, directories that it changed.
+    /// Whether a verbose receiving side of an old protocol names what it did: items that it made, directories that it
+    /// changed.
     private func isNamed(_ item: ItemReport, _ list: FileSegment, _ entry: FileEntry) -> Bool {
-        guard item.isDirectory else { return item.flags.contains(.localChange) || options.outputFormat == nil }
+        guard item.isDirectory else { return true }
         // Attributes that a directory has when it is made need no change; its time is that of this second.
-        guard item.flags.contains(.isNew) else { return true }
+        guard item.flags.contains(.isNew), !options.dryRun else { return true }
         let wanted = list.attributes(entry)
         return options.times && !options.omitDirTimes && entry.mtime != Int64(time(nil))
             || options.perms && wanted.mode & (FileSystem.creationMask | 0o7000) != 0
