@@ -12,17 +12,18 @@ extension DifferentialLine {
             without: ["^(NOW .PID. )?total: matches="])
     }
 
-    private static let ownLogs: [DifferentialLine] = [
-        logged("rsync -a -n --delete --log-file=log src/ dst/", "log"),
-        logged("rsync -avn --delete --log-file=log src/ dst/", "log"),
-        logged("rsync -avv --delete --log-file=log src/ dst/", "log"),
-        logged("rsync -avv --log-file=log --log-file-format='%n' src/ dst/", "log"),
-        logged("rsync -aii --log-file=log --log-file-format='%i %n' src/ dst/", "log"),
-        logged("rsync -a --log-file=log src/missing src/ dst/", "log"),
-        logged("rsync -avv --delete --log-file=log src/ host:dst/", "log"),
-        logged("rsync -avvn --delete --log-file=log host:src/ dst/", "log"),
-        logged("rsync -aqv --log-file=log src/ host:dst/", "log"),
-    ]
+    private static let ownLogs: [DifferentialLine] =
+        [
+            logged("rsync -a -n --delete --log-file=log src/ dst/", "log"),
+            logged("rsync -avn --delete --log-file=log src/ dst/", "log"),
+            logged("rsync -avv --delete --log-file=log src/ dst/", "log"),
+            logged("rsync -avv --log-file=log --log-file-format='%n' src/ dst/", "log"),
+            logged("rsync -aii --log-file=log --log-file-format='%i %n' src/ dst/", "log"),
+            logged("rsync -a --log-file=log src/missing src/ dst/", "log"),
+            logged("rsync -avv --delete --log-file=log src/ host:dst/", "log"),
+            logged("rsync -avvn --delete --log-file=log host:src/ dst/", "log"),
+            logged("rsync -aqv --log-file=log src/ host:dst/", "log"),
+        ]
         + ["-av --no-i-r", "-aqv --no-i-r", "-rv --protocol=28", "-r --no-i-r --info=flist2"].flatMap { options in
             ["src/ dst/", "src/ host:dst/", "host:src/ dst/"].map {
                 logged("rsync \(options) --log-file=log \($0)", "log")
@@ -32,7 +33,8 @@ extension DifferentialLine {
     private static let otherLogs: [DifferentialLine] =
         [
             "-a --delete", "-av --delete", "-avv --delete", "-ai --delete", "-aii", "-a --stats", "-a --info=stats2",
-            "-a -n --delete", "-av --no-i-r", "-rv --protocol=28", "-a --delete -M--log-file-format='%o %n %l'", "-ai -M--log-file-format=%n",
+            "-a -n --delete", "-av --no-i-r", "-rv --protocol=28", "-a --delete -M--log-file-format='%o %n %l'",
+            "-ai -M--log-file-format=%n",
         ].flatMap { options in
             ["src/ dst/", "src/ host:dst/", "host:src/ dst/"].map {
                 logged("rsync \(options) -M--log-file=$W/log \($0)", "log")
