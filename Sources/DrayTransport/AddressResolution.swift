@@ -43,9 +43,11 @@ struct ResolutionFailure: Error {
 
 /// Looks up stream addresses in the resolver's order.
 ///
-/// - Parameter passive: for a socket that listens.
+/// - Parameters:
+///   - service: a port or the name of a service.
+///   - passive: for a socket that listens.
 func resolve(
-    host: Bytes?, port: Int?, family: AddressFamily, passive: Bool = false
+    host: Bytes?, service: Bytes?, family: AddressFamily, passive: Bool = false
 ) throws(ResolutionFailure) -> [ResolvedAddress] {
     var hints = addrinfo()
     hints.ai_family = family.number
@@ -53,7 +55,6 @@ func resolve(
     hints.ai_flags = passive ? AI_PASSIVE : 0
     var list: UnsafeMutablePointer<addrinfo>?
     var status: Int32
-    let service = port.map { Bytes(text: String($0)) }
     func look(_ name: UnsafePointer<CChar>?) -> Int32 {
         guard let service else { return getaddrinfo(name, nil, &hints, &list) }
         return service.withCString { getaddrinfo(name, $0, &hints, &list) }

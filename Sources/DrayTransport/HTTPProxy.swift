@@ -7,7 +7,8 @@ import DrayCore
 /// A parsed `[user:pass@]host:port` and the exchange with that proxy.
 struct HTTPProxy {
     let host: Bytes
-    let port: Int
+    /// A port or the name of a service.
+    let service: Bytes
     private let credentials: Bytes?
 
     /// Longest request and longest line of the reply, without line end.
@@ -29,13 +30,11 @@ struct HTTPProxy {
         }
         let form = credentials == nil ? "HOST:PORT" : "USER:PASS@HOST:PORT"
         guard let colon = rest.lastIndex(of: UInt8(ascii: ":")) else { throw Self.invalid(form) }
-        guard let number = parseDecimal(rest[(colon + 1)...]), number > 0, number < 65536 else {
-            throw Self.invalid(form)
-        }
         var name = Array(rest[..<colon])
         if name.first == UInt8(ascii: "["), name.last == UInt8(ascii: "]") { name = Array(name[1..<(name.count - 1)]) }
         host = name
-        port = Int(number)
+        // Compatibility: what is too long for a number is cut, and then looked up.
+        service = Bytes(rest[(colon + 1)...].prefix(9))
     }
 
     private static func invalid(_ form: String) -> TransferFailure {

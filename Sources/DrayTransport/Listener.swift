@@ -125,7 +125,8 @@ public final class Listener: @unchecked Sendable {
     ) throws(TransferFailure) -> [Int32] {
         let addresses: [ResolvedAddress]
         do {
-            addresses = try resolve(host: binding.address, port: binding.port, family: family, passive: true)
+            addresses = try resolve(
+                host: binding.address, service: Bytes(text: String(binding.port)), family: family, passive: true)
         } catch {
             let name = binding.address ?? Bytes("(null)")
             throw TransferFailure(

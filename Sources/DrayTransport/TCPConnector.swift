@@ -26,19 +26,19 @@ public enum TCPConnector {
     ) throws(TransferFailure) -> SocketChannel {
         let proxy = try proxy.map { (text) throws(TransferFailure) in try HTTPProxy(text) }
         let target = proxy?.host ?? host
-        let targetPort = proxy?.port ?? port
+        let service = proxy?.service ?? Bytes(text: String(port))
         let addresses: [ResolvedAddress]
         do {
-            addresses = try resolve(host: target, port: targetPort, family: family)
+            addresses = try resolve(host: target, service: service, family: family)
         } catch {
             throw TransferFailure(
                 .socketIO,
-                lines: [Bytes("rsync: getaddrinfo: ") + target + Bytes(text: " \(targetPort): ") + error.reason])
+                lines: [Bytes("rsync: getaddrinfo: ") + target + Bytes(" ") + service + Bytes(": ") + error.reason])
         }
         var local: [ResolvedAddress]?
         if let bindAddress {
             do {
-                local = try resolve(host: bindAddress, port: nil, family: family)
+                local = try resolve(host: bindAddress, service: nil, family: family)
             } catch {
                 throw TransferFailure(
                     .socketIO, lines: [Bytes("rsync: getaddrinfo ") + bindAddress + Bytes(": ") + error.reason])

@@ -121,12 +121,15 @@ import Testing
                 == "CONNECT target.example:873 HTTP/1.0\r\nProxy-Authorization: Basic dXNlcjpwQHNz\r\n\r\n")
     }
 
-    @Test func refusesBadProxySpecifications() {
+    @Test func refusesBadProxySpecifications() throws {
         #expect(throws: TransferFailure(.socketIO, "invalid proxy specification: should be HOST:PORT")) {
             try HTTPProxy(Bytes("abc"))
         }
         #expect(throws: TransferFailure(.socketIO, "invalid proxy specification: should be USER:PASS@HOST:PORT")) {
             try HTTPProxy(Bytes("a@b:1"))
+        }
+        for (text, service) in [("h:80", "80"), ("h:http", "http"), ("h:", ""), ("h:abcdefghijkl", "abcdefghi")] {
+            #expect(try HTTPProxy(Bytes(text: text)).service == Bytes(text: service))
         }
     }
 

@@ -24,6 +24,8 @@ extension DifferentialLine {
         rows([
             "rsync -r --exclude-from= --include-from= src/ dst/", "rsync -a --copy-dest= src/ dst/",
             "rsync -a --link-dest= src/ dst/", "RSYNC_MAX_ALLOC= rsync -r src/ host:dst/",
+            "RSYNC_PROXY=localhost:nosuchservice rsync rsync://h/m", "RSYNC_PROXY=localhost:80x rsync rsync://h/m",
+            "RSYNC_PROXY=127.0.0.1: rsync rsync://h/m", "RSYNC_PROXY=127.0.0.1 rsync rsync://h/m",
             "RSYNC_PROXY= RSYNC_CONNECT_PROG= rsync -r rsync://127.0.0.1:1/src/ dst/",
         ])
         + rows(["m", "0m", ".mib", "0k", "k", "0g"].map { "rsync -rB\($0) src/dir dst/" })

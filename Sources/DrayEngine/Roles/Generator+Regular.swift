@@ -206,7 +206,7 @@ extension Generator {
         try record.write(ndx, to: writer)
         try requestXattrs(record, ndx)
         // Nobody reads the sums when the data comes from a batch file.
-        let whole = options.readsBatch || transfersWhole
+        let whole = options.readsBatch || session.transfersWhole
         var status = FileStatus()
         guard descriptor >= 0, !whole || options.append != .off,
             FileSystem.status(descriptor: descriptor, &status) == 0,

@@ -92,9 +92,6 @@ final class Generator {
 
     deinit { sumBuffer.deallocate() }
 
-    /// No differences are looked for.
-    var transfersWhole: Bool { options.wholeFile ?? (options.isLocal && options.append == .off) }
-
     private var deletesLate: Bool { options.deleteMode == .after || options.deleteMode == .delay }
 
     // MARK: - The run
@@ -102,7 +99,7 @@ final class Generator {
     func run() throws(TransferFailure) {
         if options.debug[.flist] >= 1 {
             session.reporter.info(
-                transfersWhole
+                session.transfersWhole
                     ? "delta-transmission disabled for local transfer or --whole-file" : "delta-transmission enabled")
         }
         session.debug(.genr, words: "generator starting pid=\(getpid())")

@@ -23,8 +23,13 @@ final class OutputFile {
     /// What `release()` met; reported by the next call.
     private var failure: Int32 = 0
     private var sparse = false
-    /// File length when writing began: zeros below it need a hole punched, above it a seek is enough.
+    /// Length of what stands in the file already: zeros below it need a hole punched.
     private var oldLength: Int64 = 0
+    /// Length of what has blocks, at least `oldLength`: a hole that lies below it gives them back.
+    private var allocated: Int64 = 0
+    /// Zeros that end where the next bytes begin and are no hole yet. Whole pages are freed only if a run is punched as
+    /// one, whatever pieces it came in.
+    private var zeros: Range<Int64> = 0..<0
     private(set) var offset: Int64 = 0
     private var needsSeek = false
     private static let sliceLimit = 32
@@ -39,12 +44,14 @@ final class OutputFile {
     }
 
     /// Starts a file at its current offset 0.
-    func begin(_ descriptor: Int32, sparse: Bool, oldLength: Int64) {
+    func begin(_ descriptor: Int32, sparse: Bool, oldLength: Int64, allocated: Int64) {
         self.descriptor = descriptor
         self.sparse = sparse
         self.oldLength = oldLength
+        self.allocated = allocated
         (used, heldSlices, heldBytes, failure) = (0, 0, 0, 0)
         offset = 0
+        zeros = 0..<0
         needsSeek = false
     }
 
@@ -100,7 +107,16 @@ final class OutputFile {
         (heldSlices, heldBytes) = (0, 0)
     }
 
-    /// Leaves `count` bytes of the file as they are (in-place matches).
+    /// Leaves bytes that stand in the file already (in-place matches), but makes holes of their zeros.
+    func keep(_ bytes: UnsafeRawBufferPointer) -> Int32 {
+        guard sparse else { return skip(bytes.count) }
+        var code = flush()
+        if code == 0 { code = putSparse(bytes, start: offset, isThere: true) }
+        offset += Int64(bytes.count)
+        return code
+    }
+
+    /// Leaves `count` bytes of the file as they are.
     func skip(_ count: Int) -> Int32 {
         let code = flush()
         offset += Int64(count)
@@ -127,18 +143,19 @@ final class OutputFile {
 
     private func put(_ bytes: UnsafeRawBufferPointer, end: Int64) -> Int32 {
         let start = end - Int64(bytes.count)
+        if sparse { return putSparse(bytes, start: start, isThere: false) }
         let code = seekIfNeeded(to: start)
-        if code != 0 { return code }
-        return sparse ? putSparse(bytes, start: start) : FileSystem.writeAll(descriptor, bytes)
+        return code != 0 ? code : FileSystem.writeAll(descriptor, bytes)
     }
 
-    private func putSparse(_ bytes: UnsafeRawBufferPointer, start: Int64) -> Int32 {
+    /// - Parameter isThere: the file has these bytes already.
+    private func putSparse(_ bytes: UnsafeRawBufferPointer, start: Int64, isThere: Bool) -> Int32 {
         var position = 0
         while position < bytes.count {
             let zeroEnd = ZeroRuns.end(bytes, from: position)
             let isEdge = position == 0 || zeroEnd == bytes.count
             if zeroEnd > position && (isEdge || zeroEnd - position >= Self.sparseRun) {
-                let code = hole(at: start + Int64(position), count: zeroEnd - position)
+                let code = note(zeros: start + Int64(position)..<start + Int64(zeroEnd))
                 if code != 0 { return code }
                 position = zeroEnd
                 continue
@@ -148,28 +165,55 @@ final class OutputFile {
             let end =
                 ZeroRuns.first(bytes, from: data, length: Self.sparseRun)
                 ?? bytes.count - ZeroRuns.atEnd(bytes, notBefore: data)
-            let code = FileSystem.writeAll(descriptor, UnsafeRawBufferPointer(rebasing: bytes[position..<end]))
+            var code = punchZeros()
+            if isThere {
+                needsSeek = true
+            } else {
+                if code == 0 { code = seekIfNeeded(to: start + Int64(position)) }
+                if code == 0 {
+                    code = FileSystem.writeAll(descriptor, UnsafeRawBufferPointer(rebasing: bytes[position..<end]))
+                }
+            }
             if code != 0 { return code }
             position = end
         }
         return 0
     }
 
-    private func hole(at start: Int64, count: Int) -> Int32 {
-        if start < oldLength {
-            let punchKeep: Int32 = 0x03
-            let length = min(Int64(count), oldLength - start)
-            if dray_fallocate(descriptor, punchKeep, off_t(start), off_t(length)) != 0 {
-                let zeros = Bytes(repeating: 0, count: count)
-                return zeros.withUnsafeBytes { FileSystem.writeAll(descriptor, $0) }
-            }
+    private func note(zeros run: Range<Int64>) -> Int32 {
+        needsSeek = true
+        if run.lowerBound == zeros.upperBound && !zeros.isEmpty {
+            zeros = zeros.lowerBound..<run.upperBound
+            return 0
         }
-        return FileSystem.seek(descriptor, to: start + Int64(count))
+        let code = punchZeros()
+        zeros = run
+        return code
+    }
+
+    private func punchZeros() -> Int32 {
+        let end = zeros.upperBound <= allocated ? zeros.upperBound : min(zeros.upperBound, oldLength)
+        let hole = zeros.lowerBound..<max(zeros.lowerBound, end)
+        zeros = 0..<0
+        if hole.isEmpty { return 0 }
+        let punchKeep: Int32 = 0x03
+        if dray_fallocate(descriptor, punchKeep, off_t(hole.lowerBound), off_t(hole.count)) == 0 { return 0 }
+        let blank = Bytes(repeating: 0, count: min(hole.count, 1 << 16))
+        var code = FileSystem.seek(descriptor, to: hole.lowerBound)
+        var left = hole.count
+        while code == 0 && left > 0 {
+            code = blank.withUnsafeBytes {
+                FileSystem.writeAll(descriptor, UnsafeRawBufferPointer(rebasing: $0[..<min(left, blank.count)]))
+            }
+            left -= blank.count
+        }
+        return code
     }
 
     /// Writes what is buffered and cuts the file to the bytes written, if its length may differ.
     func finish(truncate: Bool, device: Bool = false) -> (code: Int32, truncateCode: Int32) {
-        let code = flush()
+        var code = flush()
+        if code == 0 { code = punchZeros() }
         if code != 0 { return (code, 0) }
         return (0, !device && (truncate || sparse) ? FileSystem.truncate(descriptor: descriptor, offset) : 0)
     }

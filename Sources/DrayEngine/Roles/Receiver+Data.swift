@@ -18,19 +18,29 @@ extension Receiver {
         _ record: ItemRecord, inPlace: Bool, basisIsOther: Bool, isDevice: Bool, isRedo: Bool, preallocateOld: Int64
     ) throws(TransferFailure) -> Verification {
         let head = try SumHead.read(from: reader, digestLength: session.transferChecksum.digestLength)
+        var oldLength = inPlace ? preallocateOld : 0
+        var allocated = oldLength
         if options.preallocate && !isDevice && entry.length > 0 && (!inPlace || entry.length > preallocateOld) {
             let keepSize: Int32 = options.sparse ? 0 : 1
-            if dray_fallocate(descriptor, keepSize, 0, off_t(entry.length)) != 0 {
+            // Compatibility: one byte off, and so the last hole of an even length stays allocated.
+            let length = entry.length & 1 == 0 ? entry.length - 1 : entry.length + 1
+            if dray_fallocate(descriptor, keepSize, 0, off_t(length)) != 0 {
                 session.reporter.systemError(
                     .receiver, Bytes("do_fallocate ") + destination.display(list, entry), errno, level: .warning)
+            } else {
+                allocated = max(allocated, length)
             }
+        }
+        if inPlace && options.sparse && session.transfersWhole && head.count == 0 && !isDevice {
+            // Every byte comes anew: holes need not be punched one by one.
+            if FileSystem.truncate(descriptor: descriptor, 0) == 0 { (oldLength, allocated) = (0, 0) }
         }
         literalSeen = false
         hasher.reset()
         let tells = options.debug[.deltasum]
         if tells >= 2 && basisDescriptor >= 0 && basisLength > 0 { tellMapped(list, entry, record, basisLength) }
         var piece = 0
-        output.begin(descriptor, sparse: options.sparse, oldLength: inPlace ? preallocateOld : 0)
+        output.begin(descriptor, sparse: options.sparse, oldLength: oldLength, allocated: allocated)
         basis.begin(basisDescriptor)
         if options.append != .off && !isRedo && head.count > 0 && inPlace {
             try takePrefix(head.basisLength, basisDescriptor, descriptor, list, entry)
@@ -144,7 +154,7 @@ extension Receiver {
             }
             hasher.update(bytes)
             if tokens.wantsMatches { try tokens.insert(bytes, at: done, of: length) }
-            let code = stays ? output.skip(bytes.count) : output.hold(bytes)
+            let code = stays ? output.keep(bytes) : output.hold(bytes)
             if code != 0 { throw writeFailure(list, entry, code) }
             done += bytes.count
         }

@@ -7,6 +7,9 @@ import DrayDelta
 import DrayWire
 
 extension Session {
+    /// No differences are looked for.
+    var transfersWhole: Bool { options.wholeFile ?? (options.isLocal && options.append == .off) }
+
     /// Chooses the algorithms; both lists are written before the peer's are read.
     func chooseAlgorithms() throws(TransferFailure) {
         let fallback: ChecksumAlgorithm = protocolVersion >= 30 ? .md5 : .md4Old
