@@ -69,6 +69,8 @@ extension HostileCases {
             $S { $D 00 00 $F 01 $E } { 02 0081 01 01 61 00 }
         reply bad sum | pull -r +linger | 12 | rsync: connection unexpectedly closed (N bytes received so far) [receiver]
             $S $list { 02 00a0 $none i:0 00*16 }
+        reply in a large frame | pull -rv +linger | 12 | WARNING: f failed verification -- update discarded (will try again).
+            $S $list { 02 00a0 $none i:90000 61*90000 i:0 00*16 }
         reply cleared entry | pull -r +linger | 2 | rsync: refusing transfer of cleared file index 2
             $S { $D $F $F $E 03 0200 }
         reply data of a cleared entry | pull -r +linger | 2 | received request to transfer non-regular file: 2 [receiver]
@@ -124,6 +126,8 @@ extension HostileCases {
             $S $list { 02 00a0 $none 7fff 1f 00 0100 ff*16378 00 }
         lz4 empty piece | pull -r --zc=lz4 +linger | 12 | uncompress failed: -1
             $S $list { 02 00a0 $none 4000 00 00*16 }
+        lz4 piece of nothing | pull -r --zc=lz4 +basis +linger | 12 | rsync: connection unexpectedly closed (N bytes received so far) [receiver]
+            $S $list { 02 0080 i:8 i:700 i:2 i:100 400100 8a 00 00*16 }
         zstd empty piece | pull -r --zc=zstd +linger | 12 | rsync: connection unexpectedly closed (N bytes received so far) [receiver]
             $S $list { 02 00a0 $none 4000 00 00*16 }
         zlib ended stream | pull -r --zc=zlib +linger | 12 | inflate returned 1 (0 bytes)
@@ -196,6 +200,11 @@ extension HostileCases {
             $C { $D 18 01 66 000500 65257d93 a4010000 $E }
         receiver inc duplicate | receiver -re.iLsfxCIvu | 2 | rsync: refusing malicious duplicate flist for dir 1
             $C { $D $dir $E ff65 0000 fffe80660000 }
+        messages after the end | receiver -re.LsfxCIvu +linger | 0 | -
+            $C { $D $E } { 00*4 } { } 42{ } { }
+        data after messages after the end | receiver -re.LsfxCIvu +linger | 12 | Invalid packet at end of run [receiver]
+            $C { $D $E } { 00*4 } { } 42{ } { 00 }
+            # exits 12 too, but its receiver's text is lost
         receiver cleared entry | receiver -re.LsfxCIvu | 2 | rsync: refusing transfer of cleared file index 2
             $C { $D $F $F $E 03 0200 }
         partial missing | module -re.LsfxCIvu --partial-dir=p | 2 | rsync: refusing unconfined partial basis for f

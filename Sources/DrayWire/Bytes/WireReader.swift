@@ -307,8 +307,15 @@ public final class WireReader {
 
     /// Whether bytes of the framed stream itself, not only messages, have been received and not been read.
     public var hasBufferedStream: Bool {
-        if position == end { return false }
-        return frameLeft > 0 || end - position > 4 && storage[position + 3] == 7
+        if position == end || frameLeft > 0 { return position < end }
+        var header = position
+        while header + 4 < end {
+            let length = Int(storage[header]) | Int(storage[header + 1]) << 8 | Int(storage[header + 2]) << 16
+            // An empty frame is a sign of life.
+            if storage[header + 3] == 7 && length > 0 { return true }
+            header += 4 + length
+        }
+        return false
     }
 
     /// Reads until the peer closes, acting on messages, for at most `milliseconds`. Never throws: it is the last act.

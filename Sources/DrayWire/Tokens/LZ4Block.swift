@@ -57,7 +57,7 @@
                 start.assumingMemoryBound(to: CChar.self), out, Int32(piece.count), Int32(Limits.lz4Output))
             piece = UnsafeRawBufferPointer(start: nil, count: 0)
             if size < 0 { throw TransferFailure(.protocolStream, "uncompress failed: \(size)", role: role()) }
-            return size == 0 ? nil : UnsafeRawBufferPointer(start: out, count: Int(size))
+            return UnsafeRawBufferPointer(start: out, count: Int(size))
         }
 
         func endOfRun() throws(TransferFailure) {}

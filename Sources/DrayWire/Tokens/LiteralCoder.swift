@@ -20,7 +20,8 @@ protocol LiteralEncoder: AnyObject {
 protocol LiteralDecoder: AnyObject {
     func begin() throws(TransferFailure)
     func supply(_ piece: UnsafeRawBufferPointer)
-    /// The next decompressed bytes (at least one, valid until the next call), nil when the piece is used up.
+    /// The next decompressed bytes (valid until the next call; none if the whole piece stands for nothing), nil when the
+    /// piece is used up.
     func output() throws(TransferFailure) -> UnsafeRawBufferPointer?
     /// A run of literal data is complete: something other than a piece follows.
     func endOfRun() throws(TransferFailure)

@@ -60,7 +60,11 @@ public final class TokenReader {
         guard let decoder else { return try nextPlain() }
         while true {
             if isDecoding {
-                if let bytes = try decoder.output() { return .literal(bytes) }
+                if let bytes = try decoder.output() {
+                    if !bytes.isEmpty { return .literal(bytes) }
+                    // Compatibility: rsync takes an lz4 piece of nothing, which no sender makes, for the end of the file.
+                    return .end
+                }
                 isDecoding = false
             }
             if runLeft > 0 {
