@@ -21,6 +21,11 @@ import Testing
         Line(words: "-r @/x h::m/", code: 23, error: "could not make way for new regular file: x"),
         Line(words: "-rz h::m/ @/to/", code: 12, error: "The server is configured to refuse --compress (-z)"),
         Line(words: "-rz @/x h::m/", code: 4, error: "The server is configured to refuse --compress (-z)"),
+        // The client expects the lists that follow from the words before the fault.
+        Line(words: "-rz -M--bogus h::n/ @/to/", code: 12, error: "--bogus: unknown option"),
+        Line(words: "-rzz -M--bogus h::n/ @/to/", code: 12, error: "--bogus: unknown option"),
+        Line(words: "-r --zc=zstd -M--bogus h::n/ @/to/", code: 12, error: "--bogus: unknown option"),
+        Line(words: "-rz --cc=md5 -M--bogus @/x h::n/", code: 4, error: "--bogus: unknown option"),
     ]
 
     @Test(arguments: lines) func errorsTakeTheShellsWay(_ line: Line) throws {
@@ -32,8 +37,8 @@ import Testing
             lab.write("m/f", "text")
             lab.write("m/x/kept", "")
             lab.write("x", "file")
-            lab.write(
-                "c", "[m]\npath = \(lab.path("m"))\nread only = no\nuid = 0\ngid = 0\nrefuse options = compress\n")
+            let module = "path = \(lab.path("m"))\nread only = no\nuid = 0\ngid = 0\n"
+            lab.write("c", "[m]\n\(module)refuse options = compress\n[n]\n\(module)")
             let daemon = "\(program) --server --daemon --config=\(lab.path("c")) ."
             lab.write(
                 "shell",

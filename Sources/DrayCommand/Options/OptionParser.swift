@@ -25,6 +25,7 @@ public struct OptionParser {
     var optionsSoFar: TransferOptions {
         var options = state.options
         options.recursive = state.recursion > 0
+        options.compress = state.compressCount > 0
         return options
     }
     /// Who finds fault with the words.
