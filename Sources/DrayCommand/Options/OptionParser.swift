@@ -26,6 +26,8 @@ public struct OptionParser {
         var options = state.options
         options.recursive = state.recursion > 0
         options.compress = state.compressCount > 0
+        // A second -z chooses only when all words have been read.
+        options.compressChoice = state.compressCount > 1 ? nil : state.compressMethod
         return options
     }
     /// Who finds fault with the words.
@@ -241,6 +243,9 @@ public struct OptionParser {
     ) throws(TransferFailure) -> Scan? {
         let row = match.row
         if !match.isNegation, let isRefused = context.isRefused, isRefused(row.names, row.short) {
+            // Compatibility: popt has stored a value before rsync refuses the option, and the set-up goes by it.
+            if row.id == .checksumChoice { state.options.checksumChoice = value }
+            if row.id == .compressChoice { state.compressMethod = value }
             throw state.complaint("The server is configured to refuse " + row.description(as: match.name))
         }
         if !aliases.isEmpty {
