@@ -45,6 +45,18 @@ extension Interop {
             }
         }
 
+        @Test func listingsWriteNothing() throws {
+            let item = HostileCase.table(
+                """
+                data for a listing | pull --list-only -r +linger | 2 | -
+                    $S $list { 02 00a0 $none i:5 "hello" i:0 5d41402abc4b2a76b9719d911017c592 00*19 }
+                """)[0]
+            let own = try place.run(DrayPrograms.dray, item)
+            #expect(own.exitCode == 2)
+            #expect(place.lines(own) == ["rsync: refusing an item that a listing did not ask for: 1 [receiver]"])
+            #expect(place.workingDirectory() == ["destination", "input", "shell", "source"])
+        }
+
         private func check(_ item: HostileCase) throws {
             let own = try place.run(DrayPrograms.dray, item)
             #expect(!own.timedOut, "hangs")
@@ -109,6 +121,9 @@ final class HostilePlace {
         }
         return try DrayTestSupport.run(words, in: scratch.path, seconds: seconds)
     }
+
+    /// Names in the directory that every program is run in.
+    func workingDirectory() -> [String] { DaemonLab.names(scratch.path).sorted() }
 
     /// What a client says before the protocol begins.
     private func greeting(_ item: HostileCase) -> [UInt8] {

@@ -132,7 +132,7 @@ public final class DaemonLog: Sendable {
             text.withCString { pointer in withVaList([pointer]) { vsyslog(priority, "%s", $0) } }
             return
         }
-        let line = timeStamp() + Bytes(text: " [\(getpid())] ") + escaped(text + [0x0a])
+        let line = Bytes(text: ListLine.timeText(Int64(time(nil))) + " [\(getpid())] ") + escaped(text + [0x0a])
         var offset = 0
         while offset < line.count {
             let count = line[offset...].withUnsafeBytes { Glibc.write(state.descriptor, $0.baseAddress, $0.count) }
@@ -142,18 +142,6 @@ public final class DaemonLog: Sendable {
     }
 
     // MARK: - Form
-
-    /// Local time as `YYYY/MM/DD HH:MM:SS`.
-    static func timeStamp(_ seconds: time_t = time(nil), separator: StaticString = " ") -> Bytes {
-        var seconds = seconds
-        var parts = tm()
-        guard localtime_r(&seconds, &parts) != nil else { return Bytes("(time out of range)") }
-        func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
-        let year = String(Int(parts.tm_year) + 1900)
-        let padded = String(repeating: " ", count: max(0, 4 - year.count)) + year
-        let date = "\(padded)/\(two(parts.tm_mon + 1))/\(two(parts.tm_mday))"
-        return Bytes(text: "\(date)\(separator)\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))")
-    }
 
     /// Control bytes and the backslash of a literal escape as `\#ooo`; one trailing CR or LF is kept.
     static func escaped(_ text: Bytes) -> Bytes {

@@ -426,7 +426,6 @@ struct ModuleSession {
         options.protocolVersion = connection.protocolVersion
         let (session, _) = makeSession(options, module, place)
         _ = EngineServer.refuse(session, failure, hearsOut: hearsOut)
-        if connection.isRemoteShell && options.amSender { log.line("sent 0 bytes  received 0 bytes  total size 0") }
         linger(session)
         return failure.code
     }

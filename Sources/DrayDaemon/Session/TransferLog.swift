@@ -149,8 +149,8 @@ enum LogFormat {
         case UInt8(ascii: "m"): return settings.module
         case UInt8(ascii: "P"): return settings.modulePath
         case UInt8(ascii: "p"): return Bytes(text: String(getpid()))
-        case UInt8(ascii: "t"): return DaemonLog.timeStamp()
-        case UInt8(ascii: "M"): return DaemonLog.timeStamp(time_t(item.mtime), separator: "-")
+        case UInt8(ascii: "t"): return Bytes(text: ListLine.timeText(Int64(time(nil))))
+        case UInt8(ascii: "M"): return Bytes(text: ListLine.timeText(item.mtime, separator: "-"))
         case UInt8(ascii: "o"): return deletes ? Bytes("del.") : (item.sending ? Bytes("send") : Bytes("recv"))
         case UInt8(ascii: "l"): return number(item.length)
         case UInt8(ascii: "b"): return number(item.dataBytes)

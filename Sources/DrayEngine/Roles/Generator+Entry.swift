@@ -274,20 +274,24 @@ extension Generator {
     private func sayUpToDate(_ ndx: Int32, _ flags: ItemFlags) -> Bool {
         guard options.itemize == 0, let (list, entry) = lists.entry(ndx) else { return false }
         let isDirectory = list.isDirectory(entry.pointee)
-        var line = destination.ownPath(list, entry.pointee)
         if flags.contains(.localChange) {
             // Taken over from another directory as it is.
             if flags.isSignificant || flags.isDisjoint(with: [.xnameFollows, .matched]) { return false }
-            if isDirectory { line.append(UInt8(ascii: "/")) }
-            line += Bytes(" is uptodate")
-        } else {
-            if isDirectory || flags.contains(.transfer) { return false }
-            if !flags.isSignificant { line += Bytes(" is uptodate") }
+        } else if isDirectory || flags.contains(.transfer) {
+            return false
         }
-        session.reporter.message(.notice, line)
+        sayKept(list, entry.pointee, flags)
         // Compatibility: only a file that was copied whole is reported although nothing about it is new.
         let isFile = list.mode(entry.pointee) & FileType.mask == FileType.regular
         return flags.contains(.localChange) && (!isFile || flags.contains(.xnameFollows))
+    }
+
+    /// Names an item whose content stays as it is.
+    private func sayKept(_ list: FileSegment, _ entry: FileEntry, _ flags: ItemFlags) {
+        var line = destination.ownPath(list, entry)
+        if list.isDirectory(entry) { line.append(UInt8(ascii: "/")) }
+        if !flags.isSignificant { line += Bytes(" is uptodate") }
+        session.reporter.message(.notice, line)
     }
 
     /// Records of older protocols carry no flags: the receiving side itself tells what it did.
@@ -297,8 +301,7 @@ extension Generator {
         let isDirectory = list.isDirectory(entry.pointee)
         let keepsContent = xname.isEmpty && flags.isDisjoint(with: [.localChange, .transfer])
         if keepsContent && !isDirectory && options.info[.name] >= 2 && (options.amServer || options.itemize == 0) {
-            let name = destination.ownPath(list, entry.pointee)
-            session.reporter.message(.notice, flags.isSignificant ? name : name + Bytes(" is uptodate"))
+            sayKept(list, entry.pointee, flags)
         }
         let item = list.report(
             entry.pointee, flags: flags.subtracting([.missingData, .deleted, .matched]), xname: xname, sending: false,

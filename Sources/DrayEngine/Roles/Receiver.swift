@@ -253,6 +253,11 @@ final class Receiver {
         }
         try record.readDetails(from: reader)
         try lists.checkTransfer(record, ndx, list, entry.pointee, reader.who)
+        if options.listOnly {
+            // Nothing was asked for; rsync would write it into the working directory.
+            throw session.fail(
+                .protocolIncompatible, "rsync: refusing an item that a listing did not ask for: \(ndx) [\(reader.who)]")
+        }
         if options.debug[.recv] >= 1 {
             session.reporter.info(Bytes("recv_files(") + list.path(entry.pointee) + Bytes(")"))
         }

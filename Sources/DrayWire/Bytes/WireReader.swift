@@ -307,7 +307,7 @@ public final class WireReader {
 
     /// Whether bytes of the framed stream itself, not only messages, have been received and not been read.
     public var hasBufferedStream: Bool {
-        if position == end || frameLeft > 0 { return position < end }
+        if frameLeft > 0 { return position < end }
         var header = position
         while header + 4 < end {
             let length = Int(storage[header]) | Int(storage[header + 1]) << 8 | Int(storage[header + 2]) << 16
